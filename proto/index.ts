@@ -1,0 +1,1 @@
+export * from './gen/strobe/v1/ingest_pb.ts'
