@@ -1,0 +1,119 @@
+/**
+ * What the native addon gives. The addon copies bytes and owns file descriptors; decisions live here
+ * and above. Only this folder may load it.
+ */
+
+/** Left by the launcher in STROBE_HANDLES (JSON): descriptors that survived the drop of privileges. */
+export interface LaunchHandles {
+  version: 1
+  /** Map name in bpf/profiler to descriptor: segments pages rules files mappings processes samples raw_stacks counters. */
+  maps: Record<string, number>
+  /** Disabled cpu-clock events with the program attached, one per online CPU. */
+  sampleEvents: { cpu: number; fd: number }[]
+  /** Dummy events that carry mmap2, comm, fork and exit records, one per online CPU. */
+  sideBandEvents: { cpu: number; fd: number }[]
+  /** A memfd with the text of /proc/kallsyms, -1 when it could not be read. */
+  kallsymsFd: number
+  periodNs: number
+  programs: ProgramState[]
+}
+
+export interface ProgramState {
+  name: string
+  loaded: boolean
+  /** The verifier's or the kernel's reason; empty when loaded. */
+  reason: string
+}
+
+export interface SessionOptions {
+  handles: LaunchHandles
+  /** Bytes that symbol indexes may hold in memory. */
+  symbolCacheBytes: number
+}
+
+/** A process as the addon saw it: read at its first sample, kept after its death. */
+export interface NativeProcess {
+  pid: number
+  parentPid: number
+  /** Nanoseconds since boot. */
+  startBoottime: bigint
+  /** Innermost id in its own PID namespace. */
+  nsPid: number
+  comm: string
+  /** Target of /proc/PID/exe, '' when it was gone. */
+  exe: string
+  /** At most 64 arguments of 4 KiB in all; empty when it was gone. */
+  cmdline: string[]
+  /** Text of /proc/PID/cgroup, '' when it was gone. */
+  cgroup: string
+  cwd: string
+}
+
+/** What was sampled since the last collect. Indices point into the arrays of the same object. */
+export interface NativeWindow {
+  /** CLOCK_MONOTONIC, ns. */
+  startNs: bigint
+  endNs: bigint
+  processes: NativeProcess[]
+  threadNames: string[]
+  /** Distinct stacks as frame words (types.h), leaf first, kernel frames before user frames. */
+  stackWords: BigUint64Array
+  /** stacks + 1 offsets into stackWords. */
+  stackOffset: Uint32Array
+  sampleProcess: Uint32Array
+  sampleThread: Uint32Array
+  sampleStack: Uint32Array
+  sampleCount: Uint32Array
+  /** enum unwind_result. */
+  sampleResult: Uint8Array
+  /** Counters of this window by name, BPF's and user space's, drops with their reason. */
+  counters: Record<string, number>
+}
+
+/** Parallel to the frames asked for; a frame of an inlined call is not expanded here yet. */
+export interface NativeSymbols {
+  strings: string[]
+  /** Indices into strings; 0 is the empty string: not named. Demangled. */
+  name: Uint32Array
+  /** As in the symbol table. */
+  systemName: Uint32Array
+  /** File id for native frames, 0 for others. */
+  file: Uint32Array
+  /** Virtual address in the ELF file, kernel address, or pc. */
+  address: BigUint64Array
+}
+
+export interface NativeFile {
+  id: number
+  /** As the process sees it; [vdso], or [kernel] for file 0. */
+  path: string
+  /** Lower-case hex, '' without a note. */
+  buildId: string
+  lowestVaddr: bigint
+  /** ready, pending, frame_pointers or failed. */
+  state: string
+  reason: string
+}
+
+export interface NativeSession {
+  /** Scans /proc, starts the threads, enables the events. Throws SESSION_STARTED when called twice. */
+  start(): void
+  /** Closes the window and gives it; runs off the JavaScript thread. */
+  collect(): Promise<NativeWindow>
+  /** frames: pairs of a header word and its first payload word (0 when the kind has none). */
+  symbolize(frames: BigUint64Array): Promise<NativeSymbols>
+  files(): NativeFile[]
+  /** Totals since start, with memory of maps and caches in bytes. */
+  counters(): Record<string, number>
+  /** Disables events, drains, ends the threads. collect still works once more. */
+  stop(): Promise<void>
+}
+
+export interface NativeAddon {
+  /** Throws an Error with a code (HANDLES_INVALID, MAP_FAILED, ...). */
+  openSession(options: SessionOptions): NativeSession
+  /** C++ (Itanium) and Rust (legacy, v0) names; others come back as they are. */
+  demangle(name: string): string
+  /** enum unwind_result as text, in order: complete, complete, kernel_thread, truncated, ... */
+  resultNames: string[]
+}
