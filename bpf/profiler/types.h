@@ -127,9 +127,22 @@ struct mapping_entry {
   __u32 file;
   __u32 generation;
 };
-/* Value of the `processes` hash, key: pid (tgid) of the initial namespace. */
+/*
+ * Value of the `processes` hash, key: pid (tgid) of the initial namespace. An entry belongs to a
+ * task only if BOTH hold, read from the task's group leader and the task:
+ *
+ *   task.start_boottime <= entry.start_boottime   and   task.self_exec_id == entry.self_exec_id
+ *
+ * entry.start_boottime is an upper bound, the boot time of the fork record or of the scan that
+ * made the entry: a later process with the same pid started after it, an earlier one was dead
+ * when the entry was written, so the test is exact although /proc gives start times in ticks.
+ * self_exec_id is exact: forks copy it, an exec adds one, its base is learnt from the first
+ * sample; until then the process has no entry (RESULT_NO_PROCESS, a raw record is sent).
+ * The entry and every mapping of its run carry the same generation, never 0; forks share the run.
+ * A walk re-reads the entry at its end: another generation or no entry is RESULT_RACED.
+ */
 struct process_entry {
-  __u64 start_boottime; /* task->group_leader->start_boottime, ns */
+  __u64 start_boottime; /* upper bound of task->group_leader->start_boottime, ns */
   __u32 self_exec_id;   /* task->self_exec_id (low 32 bits) */
   __u32 generation;
   __u32 first_mapping;
@@ -143,7 +156,7 @@ enum record_type { RECORD_SAMPLE = 1, RECORD_RAW = 2 };
 /* `samples` ring: header, then user_words frame words, then kernel_frames addresses (leaf first each). */
 struct sample_record {
   __u64 time_ns;        /* CLOCK_MONOTONIC */
-  __u64 start_boottime;
+  __u64 start_boottime; /* task->group_leader->start_boottime, ns: exact */
   __u32 pid;
   __u32 tid;
   __u32 self_exec_id;
