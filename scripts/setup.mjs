@@ -16,12 +16,14 @@ const manifests = ['package-lock.json', 'package.json']
  */
 export async function setup(lists = ['run']) {
   const missing = []
-  if (process.platform !== 'linux') missing.push('profiling needs Linux; server, pages and CLI go on without it')
+  if (process.platform !== 'linux')
+    missing.push('profiling needs Linux; server, pages and CLI go on without it')
   const as = invoker()
   mkdirSync(join(root, '.strobe'), { recursive: true })
   const log = join(root, '.strobe/setup.log')
   appendFileSync(log, '')
-  if (as.uid !== undefined) for (const path of ['.strobe', '.strobe/setup.log']) chownSync(join(root, path), as.uid, as.gid)
+  if (as.uid !== undefined)
+    for (const path of ['.strobe', '.strobe/setup.log']) chownSync(join(root, path), as.uid, as.gid)
 
   const product = ['node_modules/.bin/vite', 'node_modules/@strobe/cli/package.json']
   await whenChanged('npm', { paths: manifests, product }, async () => {
@@ -38,7 +40,10 @@ export async function setup(lists = ['run']) {
   if (untestable.length > 0) missing.push(`some tests will not run: they need ${untestable.join(' ')}`)
 
   if (process.platform === 'linux' && unbuildable.length === 0) {
-    const build = { paths: ['agent/native', 'bpf'], product: ['agent/native/build/strobe_agent.node', 'agent/native/build/strobe-launch'] }
+    const build = {
+      paths: ['agent/native', 'bpf'],
+      product: ['agent/native/build/strobe_agent.node', 'agent/native/build/strobe-launch'],
+    }
     await whenChanged('native', build, async () => {
       const since = performance.now()
       say('compiling the agent: BPF programs, addon, launcher')
@@ -47,12 +52,16 @@ export async function setup(lists = ['run']) {
     })
   }
 
-  await whenChanged('ui', { paths: ['ui', 'profile/src', ...manifests], product: ['ui/dist/index.html'] }, async () => {
-    const since = performance.now()
-    say('building the pages')
-    await runLogged('npm', ['run', 'build', '-w', '@strobe/ui'], { log, as })
-    say(`pages built in ${seconds(since)}`)
-  })
+  await whenChanged(
+    'ui',
+    { paths: ['ui', 'profile/src', ...manifests], product: ['ui/dist/index.html'] },
+    async () => {
+      const since = performance.now()
+      say('building the pages')
+      await runLogged('npm', ['run', 'build', '-w', '@strobe/ui'], { log, as })
+      say(`pages built in ${seconds(since)}`)
+    },
+  )
   return missing
 }
 

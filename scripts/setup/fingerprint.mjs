@@ -1,7 +1,7 @@
 // Has anything changed since this step last ran? By content of the files git would commit, and of new ones.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from './run.mjs'
 
@@ -29,7 +29,10 @@ export function fingerprint(paths) {
   const hash = createHash('sha256')
   for (const file of paths.flatMap(filesUnder).sort()) {
     if (!existsSync(join(root, file))) continue
-    hash.update(`${file}\0`).update(readFileSync(join(root, file))).update('\0')
+    hash
+      .update(`${file}\0`)
+      .update(readFileSync(join(root, file)))
+      .update('\0')
   }
   return hash.digest('hex')
 }

@@ -1,13 +1,13 @@
 // System packages: what running and testing Strobe take from Debian. Only what is listed, never an upgrade.
 import { createInterface } from 'node:readline/promises'
-import { bold, note, say, seconds } from './say.mjs'
 import { outputOf, runLogged } from './run.mjs'
+import { bold, note, say, seconds } from './say.mjs'
 
 export const packageLists = {
   // The agent is compiled on the machine: BPF by clang, the addon and the launcher by g++.
   run: ['clang-19', 'bpftool', 'g++', 'make', 'libbpf-dev', 'libelf-dev', 'zlib1g-dev', 'libiberty-dev'],
   // What tests run against: other people's programs and languages.
-  test: ['binutils', 'chromium', 'git', 'golang-go', 'procps', 'rustc'],
+  test: ['binutils', 'chromium', 'clang-format-19', 'git', 'golang-go', 'procps', 'rustc'],
 }
 
 function missing(names) {
