@@ -1,0 +1,29 @@
+import { availableParallelism, totalmem } from 'node:os'
+
+export interface EngineSettings {
+  /** A real ClickHouse server; '' starts the embedded engine in dataDir. */
+  url: string
+  /** Folder of this engine alone; made when missing. */
+  dataDir: string
+  /** Ceiling of everything the engine allocates. */
+  memoryBytes: number
+  /** Statements that may run at once, besides inserts. */
+  queryConnections: number
+  insertConnections: number
+  /** Statements that may wait for a connection before the engine refuses. */
+  maxQueued: number
+}
+
+export function defaultEngineSettings(dataDir: string): EngineSettings {
+  return {
+    url: '',
+    dataDir,
+    memoryBytes: Math.min(4 * 2 ** 30, Math.floor(totalmem() / 4)),
+    queryConnections: Math.max(4, Math.min(16, availableParallelism() * 2)),
+    insertConnections: 2,
+    maxQueued: 256,
+  }
+}
+
+/** Where a client reaches ClickHouse. */
+export type EngineAddress = { kind: 'socket'; socketPath: string } | { kind: 'url'; url: string }
