@@ -84,10 +84,9 @@ class UnwindTables {
   uint32_t reserve_file();
 
   /* Reads the unwind information of the image and publishes the file's table. Worker thread only,
-   * once per id. Never throws for hostile input: the file then gets frame pointers and a reason. */
+   * once per id. Never throws for hostile input: the file then gets frame pointers and a reason.
+   * For the vDSO pass ElfImage::from_memory; its bias is the start of its mapping. */
   BuildResult build(uint32_t file, const ElfImage& image);
-  /* image: the vDSO as it lies in memory (a copy), at vaddr 0. Worker thread only. */
-  BuildResult build_vdso(uint32_t file, const uint8_t* image, size_t bytes);
   /* For a file that cannot be opened: frame pointers, so that walks can go on through it.
    * lowest_vaddr 0 is right when no program header could be read. Worker thread only. */
   BuildResult mark_frame_pointers(uint32_t file, uint64_t lowest_vaddr, UnwindReason reason);

@@ -167,7 +167,7 @@ struct sample_record {
   __u16 cpu;
   __u32 parent_pid;     /* tgid of the real parent: short-lived helpers fold into it */
   char thread_name[THREAD_NAME_BYTES];
-  __u64 words[];
+  /* __u64 words[user_words + kernel_frames] follow; no flexible member, so that raw_record can hold one */
 };
 
 /* DWARF register order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15, then pc. */
