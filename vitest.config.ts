@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
 // unit: beside the code, no root needed. system: whole programs, real kernel, real engine, real browser.
+// fresh: the README's commands on a machine that has nothing.
 export default defineConfig({
   test: {
     pool: 'forks',
@@ -19,10 +20,20 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['test/**/*.test.ts'],
+          exclude: ['test/fresh/**'],
           // They share two cores, the ring buffers of one kernel and the processes that they count.
           fileParallelism: false,
           testTimeout: 180_000,
           hookTimeout: 180_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'fresh',
+          include: ['test/fresh/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 600_000,
         },
       },
     ],

@@ -109,6 +109,7 @@ const stages = {
     return command('make', ['-C', 'agent/native', 'test'])
   },
   system: filters => vitest('system', filters),
+  fresh: filters => vitest('fresh', filters),
 }
 
 const named = words.filter(word => word in stages)

@@ -7,7 +7,7 @@ export const packageLists = {
   // The agent is compiled on the machine: BPF by clang, the addon and the launcher by g++.
   run: ['clang-19', 'bpftool', 'g++', 'make', 'libbpf-dev', 'libelf-dev', 'zlib1g-dev', 'libiberty-dev'],
   // What tests run against: other people's programs and languages.
-  test: ['binutils', 'chromium', 'clang-format-19', 'git', 'golang-go', 'procps', 'rustc'],
+  test: ['binutils', 'chromium', 'clang-format-19', 'git', 'golang-go', 'mmdebstrap', 'procps', 'rustc'],
 }
 
 function missing(names) {
