@@ -1,76 +1,75 @@
-import { status as grpcStatus } from '@grpc/grpc-js'
+/** Every code the server answers with, and its HTTP status. The gRPC status follows from it in ingest. */
+export const errorStatuses = {
+  BAD_REQUEST: 400,
+  BAD_TIME: 400,
+  BAD_SELECTOR: 400,
+  BAD_REGEX: 400,
+  TYPE_REQUIRED: 400,
+  TYPE_AMBIGUOUS: 400,
+  TYPE_UNKNOWN: 404,
+  PROFILE_MALFORMED: 400,
+  PROFILE_EMPTY: 400,
+  LABEL_INVALID: 400,
+  LABEL_TOO_LONG: 400,
+  BATCH_INVALID: 400,
+  TIME_OUT_OF_WINDOW: 400,
+  UNAUTHENTICATED: 401,
+  ORIGIN_NOT_ALLOWED: 403,
+  NOT_DEMO: 403,
+  NOT_FOUND: 404,
+  METHOD_NOT_ALLOWED: 405,
+  BODY_TOO_LARGE: 413,
+  CONTENT_TYPE_NOT_ALLOWED: 415,
+  HOST_NOT_ALLOWED: 421,
+  RATE_LIMITED: 429,
+  QUERY_CANCELLED: 499,
+  INTERNAL: 500,
+  STORE_FAILED: 502,
+  STORE_NOT_READY: 503,
+  STORE_FULL: 507,
+  SERVER_STOPPING: 503,
+  QUERY_TOO_SLOW: 504,
+  QUERY_TOO_LARGE: 422,
+  PORT_TAKEN: 500,
+  CONFIG_INVALID: 500,
+  LABELS_TOO_MANY: 400,
+  PROFILES_TOO_MANY: 413,
+  UNPACKED_TOO_LARGE: 413,
+  QUEUE_FULL: 429,
+  STORE_IDENTITY_MISMATCH: 500,
+  JOURNAL_FAILED: 507,
+  ENGINE_LOCKED: 503,
+  ENGINE_MISSING: 503,
+  ENGINE_FAILED: 503,
+} as const
 
-interface ErrorRule {
-  http: number
-  grpc: number
-}
+export type ErrorCode = keyof typeof errorStatuses
 
-/** Every code the server answers with, its HTTP status and its gRPC status. */
-export const errorRules = {
-  BAD_REQUEST: { http: 400, grpc: grpcStatus.INVALID_ARGUMENT },
-  BATCH_INVALID: { http: 400, grpc: grpcStatus.INVALID_ARGUMENT },
-  PROFILE_MALFORMED: { http: 400, grpc: grpcStatus.INVALID_ARGUMENT },
-  PROFILE_EMPTY: { http: 400, grpc: grpcStatus.INVALID_ARGUMENT },
-  PROFILE_TIME_OUTSIDE_WINDOW: { http: 400, grpc: grpcStatus.INVALID_ARGUMENT },
-  LABEL_MISSING: { http: 400, grpc: grpcStatus.INVALID_ARGUMENT },
-  LABEL_TOO_LONG: { http: 400, grpc: grpcStatus.INVALID_ARGUMENT },
-  TOO_MANY_LABELS: { http: 400, grpc: grpcStatus.INVALID_ARGUMENT },
-  TOO_MANY_PROFILES: { http: 413, grpc: grpcStatus.INVALID_ARGUMENT },
-  BODY_TOO_LARGE: { http: 413, grpc: grpcStatus.INVALID_ARGUMENT },
-  INFLATED_TOO_LARGE: { http: 413, grpc: grpcStatus.INVALID_ARGUMENT },
-  QUEUE_FULL: { http: 429, grpc: grpcStatus.RESOURCE_EXHAUSTED },
-  STORE_UNAVAILABLE: { http: 503, grpc: grpcStatus.UNAVAILABLE },
-  STORE_REFUSED: { http: 500, grpc: grpcStatus.INTERNAL },
-  STORE_IDENTITY_MISMATCH: { http: 500, grpc: grpcStatus.FAILED_PRECONDITION },
-  ENGINE_LOCKED: { http: 503, grpc: grpcStatus.UNAVAILABLE },
-  ENGINE_MISSING: { http: 503, grpc: grpcStatus.UNAVAILABLE },
-  ENGINE_FAILED: { http: 503, grpc: grpcStatus.UNAVAILABLE },
-  NOT_FOUND: { http: 404, grpc: grpcStatus.NOT_FOUND },
-  UNAUTHENTICATED: { http: 401, grpc: grpcStatus.UNAUTHENTICATED },
-  HOST_NOT_ALLOWED: { http: 421, grpc: grpcStatus.PERMISSION_DENIED },
-  ORIGIN_NOT_ALLOWED: { http: 403, grpc: grpcStatus.PERMISSION_DENIED },
-  CONTENT_TYPE_NOT_ALLOWED: { http: 415, grpc: grpcStatus.INVALID_ARGUMENT },
-  QUERY_INVALID: { http: 400, grpc: grpcStatus.INVALID_ARGUMENT },
-  QUERY_TOO_LARGE: { http: 422, grpc: grpcStatus.INVALID_ARGUMENT },
-  QUERY_TIMEOUT: { http: 504, grpc: grpcStatus.DEADLINE_EXCEEDED },
-  QUERY_CANCELLED: { http: 499, grpc: grpcStatus.CANCELLED },
-  INTERNAL: { http: 500, grpc: grpcStatus.INTERNAL },
-} satisfies Record<string, ErrorRule>
+export type ErrorDetails = Record<string, string | number | boolean | string[]>
 
-export type ErrorCode = keyof typeof errorRules
-
-export interface ErrorFacts {
-  /** What the message says, as data: limit, observed, label, ... */
-  details?: Record<string, string | number | boolean>
-  retryAfterMs?: number
-  cause?: unknown
-}
-
-/** An expected failure. The message names the thing, the value, the limit and the way out, without the code. */
-export class ServerError extends Error {
-  override readonly name = 'ServerError'
+/**
+ * An expected failure. `message` is a whole sentence that names the thing, its value, the limit and
+ * the way out; `details` carries the same facts for programs; retryAfterMs there tells when to come again.
+ */
+export class CodedError extends Error {
   readonly code: ErrorCode
-  readonly details: Record<string, string | number | boolean>
-  readonly retryAfterMs: number | undefined
+  readonly details: ErrorDetails
 
-  constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
-    super(message, facts.cause === undefined ? undefined : { cause: facts.cause })
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'CodedError'
     this.code = code
-    this.details = facts.details ?? {}
-    this.retryAfterMs = facts.retryAfterMs
+    this.details = details
   }
 
-  get httpStatus(): number {
-    return errorRules[this.code].http
-  }
-
-  get grpcStatus(): number {
-    return errorRules[this.code].grpc
+  get status(): number {
+    return errorStatuses[this.code]
   }
 }
 
-export function toServerError(error: unknown): ServerError {
-  if (error instanceof ServerError) return error
+/** Anything thrown as an expected failure; INTERNAL for what was not one. */
+export function toCodedError(error: unknown): CodedError {
+  if (error instanceof CodedError) return error
   const message = error instanceof Error ? error.message : String(error)
-  return new ServerError('INTERNAL', message, { cause: error })
+  return new CodedError('INTERNAL', message, {}, { cause: error })
 }
