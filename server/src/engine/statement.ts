@@ -39,7 +39,8 @@ export function readStatement(sql: string): Statement {
   const word = /^[a-z]+/i.exec(sql.slice(start))?.[0]?.toUpperCase() ?? ''
   const format = /\bFORMAT\s+([A-Za-z0-9]+)\s*(?:SETTINGS\b[^;]*)?;?\s*$/i.exec(sql)?.[1] ?? ''
   if (word === 'INSERT') return { kind: 'insert', format }
-  if (['SELECT', 'WITH', 'SHOW', 'DESCRIBE', 'DESC', 'EXPLAIN', 'EXISTS'].includes(word)) return { kind: 'read', format }
+  if (['SELECT', 'WITH', 'SHOW', 'DESCRIBE', 'DESC', 'EXPLAIN', 'EXISTS'].includes(word))
+    return { kind: 'read', format }
   return { kind: 'other', format }
 }
 
@@ -63,7 +64,12 @@ const binaryInsert = new RegExp(
 export function readBinaryInsert(sql: string): BinaryInsert | null {
   const match = binaryInsert.exec(sql)
   if (!match) return null
-  return { table: match[1]!, columns: match[2]?.trim() ?? '', settings: match[3]?.trim() ?? '', format: match[4]! }
+  return {
+    table: match[1]!,
+    columns: match[2]?.trim() ?? '',
+    settings: match[3]?.trim() ?? '',
+    format: match[4]!,
+  }
 }
 
 export function quoteString(text: string): string {

@@ -74,7 +74,7 @@ export const statements: string[] = [
   `CREATE TABLE IF NOT EXISTS series (
     tenant LowCardinality(String), service LowCardinality(String), type LowCardinality(String),
     series_id UInt64, group_id UInt64,
-    labels SimpleAggregateFunction(anyLast, Map(LowCardinality(String), String)),
+    labels SimpleAggregateFunction(anyLast, Map(String, String)),
     first_seen SimpleAggregateFunction(min, DateTime), last_seen SimpleAggregateFunction(max, DateTime)
   ) ENGINE = AggregatingMergeTree ORDER BY (tenant, service, type, series_id, group_id)
   SETTINGS fsync_after_insert = 1`,

@@ -1,0 +1,86 @@
+/**
+ * The engine's process: ClickHouse as a library behind its own HTTP protocol on a private socket, so that
+ * its memory, threads and crashes are not the server's. Started by supervisor.ts with an IPC channel and
+ * bound to it: when the parent goes, so does this process.
+ */
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { toCodedError } from '../errors.ts'
+import { openDatabase } from './database.ts'
+import { createEngineHttp } from './http.ts'
+import type { EngineSettings } from './settings.ts'
+
+export interface ChildSettings extends EngineSettings {
+  socketPath: string
+}
+
+export type ChildMessage =
+  | { type: 'ready'; startMs: number }
+  | { type: 'failed'; code: string; message: string }
+
+// The engine's defaults are for a machine of its own: 0.9 of the memory and 5 GB of marks.
+function configuration(settings: EngineSettings): string {
+  const cacheBytes = Math.floor(settings.memoryBytes / 16)
+  const entries: [string, number | string][] = [
+    ['max_server_memory_usage', settings.memoryBytes],
+    ['mark_cache_size', cacheBytes],
+    ['primary_index_cache_size', cacheBytes],
+    ['index_mark_cache_size', cacheBytes],
+    ['uncompressed_cache_size', 0],
+    ['background_pool_size', 2],
+    ['background_schedule_pool_size', 4],
+    ['background_common_pool_size', 2],
+    ['background_fetches_pool_size', 1],
+    ['background_move_pool_size', 1],
+  ]
+  return `<clickhouse>\n${entries.map(([name, value]) => `  <${name}>${value}</${name}>`).join('\n')}\n</clickhouse>\n`
+}
+
+function send(message: ChildMessage): Promise<void> {
+  return new Promise(resolve => {
+    if (!process.send) resolve()
+    else process.send(message, () => resolve())
+  })
+}
+
+async function run(settings: ChildSettings): Promise<void> {
+  const startedAt = performance.now()
+  mkdirSync(settings.dataDir, { recursive: true, mode: 0o700 })
+  const temporaryDir = join(settings.dataDir, 'tmp-inserts')
+  const configFile = join(settings.dataDir, 'engine.xml')
+  writeFileSync(configFile, configuration(settings), { mode: 0o600 })
+  const open = openDatabase(join(settings.dataDir, 'store'), configFile)
+  // Only now, when the lock is ours: these may belong to another process until then.
+  rmSync(temporaryDir, { recursive: true, force: true })
+  mkdirSync(temporaryDir, { mode: 0o700 })
+  rmSync(settings.socketPath, { force: true })
+  const http = createEngineHttp(open, { ...settings, temporaryDir })
+  process.umask(0o177)
+  await new Promise<void>((resolve, reject) => {
+    http.server.once('error', reject)
+    http.server.listen(settings.socketPath, resolve)
+  })
+  chmodSync(settings.socketPath, 0o600)
+  process.umask(0o077)
+
+  const stop = async (graceMs: number) => {
+    await http.close(graceMs)
+    process.exit(0)
+  }
+  process.on('message', (message: { type: string; graceMs: number }) => {
+    if (message.type === 'stop') void stop(message.graceMs)
+  })
+  // The parent is gone and with it all who could ask.
+  process.on('disconnect', () => void stop(0))
+  await send({ type: 'ready', startMs: Math.round(performance.now() - startedAt) })
+}
+
+// A terminal sends these to the whole group; the parent decides when the engine ends.
+process.on('SIGINT', () => {})
+process.on('SIGTERM', () => {})
+
+run(JSON.parse(process.env.STROBE_ENGINE_CHILD ?? '{}') as ChildSettings).catch(async (error: unknown) => {
+  const { code, message } = toCodedError(error)
+  await send({ type: 'failed', code, message })
+  process.exit(1)
+})
