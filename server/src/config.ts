@@ -1,0 +1,355 @@
+import { resolve } from 'node:path'
+import { CodedError } from './errors.ts'
+
+export type OptionType = 'string' | 'integer' | 'duration' | 'bytes' | 'boolean' | 'list'
+export type OptionValue = string | number | boolean | string[]
+
+/** One setting: the flag, the variable, the help and the line in docs/configuration.md all come from here. */
+export interface ServerOption {
+  /** Key in ServerConfig. */
+  key: keyof ServerConfig
+  /** Long flag without dashes. */
+  flag: string
+  variable: string
+  type: OptionType
+  /** Unit of the number, '' where there is none. */
+  unit: string
+  default: OptionValue
+  /** What it changes and what it costs. */
+  sentence: string
+  min?: number
+  max?: number
+}
+
+export interface ServerConfig {
+  listen: string
+  port: number
+  grpcPort: number
+  dataDir: string
+  clickhouseUrl: string
+  insecure: boolean
+  allowedHosts: string[]
+  demo: boolean
+  maxUploadBytes: number
+  maxUnpackedBytes: number
+  queryTimeoutMs: number
+  queryMemoryBytes: number
+  queryRows: number
+  queryConcurrency: number
+  stackCacheBytes: number
+  agentSilentMs: number
+  shutdownTimeoutMs: number
+  logLevel: string
+}
+
+export const serverOptions: ServerOption[] = [
+  {
+    key: 'listen',
+    flag: 'listen',
+    variable: 'STROBE_LISTEN',
+    type: 'string',
+    unit: '',
+    default: '127.0.0.1',
+    sentence:
+      'Address to listen on, for HTTP and gRPC. Anything beyond loopback lets every machine that reaches it read and write profiles, so it needs --insecure.',
+  },
+  {
+    key: 'port',
+    flag: 'port',
+    variable: 'STROBE_PORT',
+    type: 'integer',
+    unit: '',
+    default: 4040,
+    min: 0,
+    max: 65535,
+    sentence: 'Port of the page and the HTTP API; 0 takes a free one.',
+  },
+  {
+    key: 'grpcPort',
+    flag: 'grpc-port',
+    variable: 'STROBE_GRPC_PORT',
+    type: 'integer',
+    unit: '',
+    default: 4041,
+    min: 0,
+    max: 65535,
+    sentence: 'Port agents send to; 0 takes a free one.',
+  },
+  {
+    key: 'dataDir',
+    flag: 'data',
+    variable: 'STROBE_DATA',
+    type: 'string',
+    unit: '',
+    default: '.strobe',
+    sentence: 'Directory of the embedded store and the journal, made when missing.',
+  },
+  {
+    key: 'clickhouseUrl',
+    flag: 'clickhouse-url',
+    variable: 'STROBE_CLICKHOUSE_URL',
+    type: 'string',
+    unit: '',
+    default: '',
+    sentence:
+      'A ClickHouse server to keep profiles in, such as http://user:password@host:8123/strobe. Without it an embedded engine runs in a child process.',
+  },
+  {
+    key: 'insecure',
+    flag: 'insecure',
+    variable: 'STROBE_INSECURE',
+    type: 'boolean',
+    unit: '',
+    default: false,
+    sentence: 'Serve beyond loopback without keys: whoever reaches the port may read and write.',
+  },
+  {
+    key: 'allowedHosts',
+    flag: 'allowed-hosts',
+    variable: 'STROBE_ALLOWED_HOSTS',
+    type: 'list',
+    unit: '',
+    default: [],
+    sentence:
+      'Host names, comma-separated, that requests may use besides localhost; other names are refused, which stops DNS rebinding.',
+  },
+  {
+    key: 'demo',
+    flag: 'demo',
+    variable: 'STROBE_DEMO',
+    type: 'boolean',
+    unit: '',
+    default: false,
+    sentence: 'Mark everything in this store as demo data, which may be deleted with one request.',
+  },
+  {
+    key: 'maxUploadBytes',
+    flag: 'max-upload-bytes',
+    variable: 'STROBE_MAX_UPLOAD_BYTES',
+    type: 'bytes',
+    unit: 'bytes',
+    default: 16 * 2 ** 20,
+    min: 1024,
+    sentence: 'Largest request body, as sent. A larger one is refused before it is read to its end.',
+  },
+  {
+    key: 'maxUnpackedBytes',
+    flag: 'max-unpacked-bytes',
+    variable: 'STROBE_MAX_UNPACKED_BYTES',
+    type: 'bytes',
+    unit: 'bytes',
+    default: 128 * 2 ** 20,
+    min: 1024,
+    sentence: 'Largest profile once unpacked; unpacking stops there. Costs up to three times this in memory.',
+  },
+  {
+    key: 'queryTimeoutMs',
+    flag: 'query-timeout',
+    variable: 'STROBE_QUERY_TIMEOUT',
+    type: 'duration',
+    unit: 'ms',
+    default: 30_000,
+    min: 100,
+    sentence: 'Longest a query may run in the store before it is stopped.',
+  },
+  {
+    key: 'queryMemoryBytes',
+    flag: 'query-memory',
+    variable: 'STROBE_QUERY_MEMORY',
+    type: 'bytes',
+    unit: 'bytes',
+    default: 2 ** 30,
+    min: 2 ** 24,
+    sentence: 'Memory one query may use in the store.',
+  },
+  {
+    key: 'queryRows',
+    flag: 'query-rows',
+    variable: 'STROBE_QUERY_ROWS',
+    type: 'integer',
+    unit: 'rows',
+    default: 2_000_000,
+    min: 1000,
+    sentence: 'Distinct stacks, points or labels one query may return from the store.',
+  },
+  {
+    key: 'queryConcurrency',
+    flag: 'query-concurrency',
+    variable: 'STROBE_QUERY_CONCURRENCY',
+    type: 'integer',
+    unit: 'queries',
+    default: 4,
+    min: 1,
+    max: 64,
+    sentence: 'Queries that run in the store at once; others wait.',
+  },
+  {
+    key: 'stackCacheBytes',
+    flag: 'stack-cache',
+    variable: 'STROBE_STACK_CACHE',
+    type: 'bytes',
+    unit: 'bytes',
+    default: 64 * 2 ** 20,
+    min: 0,
+    sentence: 'Memory for stacks kept between queries (estimated); less means more reads per flame graph.',
+  },
+  {
+    key: 'agentSilentMs',
+    flag: 'agent-silent',
+    variable: 'STROBE_AGENT_SILENT',
+    type: 'duration',
+    unit: 'ms',
+    default: 60_000,
+    min: 1000,
+    sentence: 'An agent that sent no heartbeat for this long is shown as silent.',
+  },
+  {
+    key: 'shutdownTimeoutMs',
+    flag: 'shutdown-timeout',
+    variable: 'STROBE_SHUTDOWN_TIMEOUT',
+    type: 'duration',
+    unit: 'ms',
+    default: 15_000,
+    min: 0,
+    sentence: 'Time open requests get to finish when the server stops.',
+  },
+  {
+    key: 'logLevel',
+    flag: 'log-level',
+    variable: 'STROBE_LOG_LEVEL',
+    type: 'string',
+    unit: '',
+    default: 'info',
+    sentence: 'Least severe log line written: trace, debug, info, warn, error or silent.',
+  },
+]
+
+/**
+ * Reads settings: flags win over variables, variables over defaults.
+ *
+ * flags: by key, as typed by the user (text, or true for a switch); undefined is absent.
+ * Throws CONFIG_INVALID naming every mistake at once.
+ */
+export function readConfig(
+  flags: Partial<Record<keyof ServerConfig, unknown>>,
+  env: Record<string, string | undefined>,
+): ServerConfig {
+  const mistakes: string[] = []
+  const values: Record<string, OptionValue> = {}
+  for (const option of serverOptions) {
+    const flag = flags[option.key]
+    const given = flag ?? env[option.variable]
+    const source = flag !== undefined ? `--${option.flag}` : option.variable
+    if (given === undefined || given === '') {
+      values[option.key] = option.default
+      continue
+    }
+    const value = readValue(option, given)
+    if (typeof value === 'object' && !Array.isArray(value))
+      mistakes.push(`${source}=${given}: ${value.wrong}`)
+    else values[option.key] = value
+  }
+  const config = values as unknown as ServerConfig
+  if (mistakes.length === 0) {
+    if (!isLoopback(config.listen) && !config.insecure)
+      mistakes.push(
+        `--listen=${config.listen}: reachable from other machines, and this server checks no keys. Keep to 127.0.0.1, put a proxy that checks who calls in front, or accept it with --insecure`,
+      )
+    const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+    if (!levels.includes(config.logLevel))
+      mistakes.push(`--log-level=${config.logLevel}: choose one of ${levels.join(', ')}`)
+    config.dataDir = resolve(config.dataDir)
+  }
+  if (mistakes.length > 0)
+    throw new CodedError('CONFIG_INVALID', `settings refused: ${mistakes.join('; ')}`, { mistakes })
+  return config
+}
+
+function readValue(option: ServerOption, given: unknown): OptionValue | { wrong: string } {
+  const text = String(given).trim()
+  switch (option.type) {
+    case 'string':
+      return text
+    case 'list':
+      return text
+        .split(',')
+        .map(part => part.trim())
+        .filter(part => part !== '')
+    case 'boolean':
+      if (given === true || /^(1|true|yes|on)$/i.test(text)) return true
+      if (given === false || /^(0|false|no|off)$/i.test(text)) return false
+      return { wrong: 'not yes or no' }
+    default: {
+      const number = option.type === 'integer' ? readInteger(text) : readQuantity(text, option.type)
+      if (number === null) return { wrong: `not ${quantityHelp[option.type]}` }
+      if (option.min !== undefined && number < option.min)
+        return { wrong: `less than ${option.min} ${option.unit}`.trim() }
+      if (option.max !== undefined && number > option.max)
+        return { wrong: `more than ${option.max} ${option.unit}`.trim() }
+      return number
+    }
+  }
+}
+
+const quantityHelp = {
+  integer: 'a whole number',
+  duration: 'a duration such as 500ms, 30s, 5m or 1h',
+  bytes: 'a size such as 512KiB, 64MiB or 1GiB',
+} as const
+
+function readInteger(text: string): number | null {
+  return /^\d{1,15}$/.test(text) ? Number(text) : null
+}
+
+const multipliers: Record<'duration' | 'bytes', Record<string, number>> = {
+  duration: { '': 1, ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 },
+  bytes: {
+    '': 1,
+    b: 1,
+    kb: 1000,
+    mb: 1000 ** 2,
+    gb: 1000 ** 3,
+    kib: 1024,
+    mib: 1024 ** 2,
+    gib: 1024 ** 3,
+    k: 1024,
+    m: 1024 ** 2,
+    g: 1024 ** 3,
+  },
+}
+
+function readQuantity(text: string, type: 'duration' | 'bytes'): number | null {
+  const match = /^(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]*)$/i.exec(text)
+  const factor = match && multipliers[type][match[2]!.toLowerCase()]
+  return match && factor !== undefined && factor !== null ? Math.round(Number(match[1]) * factor) : null
+}
+
+/** True for addresses that only this machine reaches. */
+export function isLoopback(address: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/.test(address)
+}
+
+/** One line per option, for help texts and docs: flag with its value's kind, variable, default and sentence. */
+export function describeOptions(options: ServerOption[] = serverOptions): {
+  flag: string
+  variable: string
+  default: string
+  sentence: string
+}[] {
+  return options.map(option => ({
+    flag: option.type === 'boolean' ? `--${option.flag}` : `--${option.flag} <${option.type}>`,
+    variable: option.variable,
+    default: formatDefault(option),
+    sentence: option.sentence,
+  }))
+}
+
+function formatDefault(option: ServerOption): string {
+  if (Array.isArray(option.default)) return option.default.join(',')
+  if (option.type === 'bytes') {
+    const bytes = Number(option.default)
+    return bytes >= 2 ** 30 ? `${bytes / 2 ** 30}GiB` : `${bytes / 2 ** 20}MiB`
+  }
+  if (option.type === 'duration') return `${Number(option.default) / 1000}s`
+  return option.default === false ? 'no' : option.default === true ? 'yes' : String(option.default)
+}

@@ -1,0 +1,195 @@
+import type { ClickHouseClient } from '@clickhouse/client'
+import { CodedError } from '../../errors.ts'
+import type { Statement } from './statement.ts'
+
+export interface ReadLimits {
+  timeoutMs: number
+  memoryBytes: number
+  rows: number
+  /** Statements at once; others wait in order. */
+  concurrency: number
+}
+
+/** What one query cost so far; statements of the same query add to the same object. */
+export interface ReadUsage {
+  rowsRead: number
+  bytesRead: number
+}
+
+export interface Reader {
+  /**
+   * Runs a statement and returns its rows as arrays, in column order.
+   * Throws QUERY_CANCELLED, QUERY_TOO_SLOW, QUERY_TOO_LARGE, STORE_NOT_READY, STORE_FAILED.
+   */
+  rows<Row extends unknown[]>(
+    statement: Statement,
+    usage: ReadUsage,
+    signal: AbortSignal | undefined,
+  ): Promise<Row[]>
+}
+
+/** observe is called once per statement, for metrics. */
+export function createReader(
+  client: ClickHouseClient,
+  limits: ReadLimits,
+  observe: (statement: string, elapsedMs: number, failure: string) => void = () => {},
+): Reader {
+  const gate = createGate(limits.concurrency)
+  return {
+    async rows<Row extends unknown[]>(
+      statement: Statement,
+      usage: ReadUsage,
+      signal: AbortSignal | undefined,
+    ) {
+      const leave = await gate(signal)
+      const startedAt = performance.now()
+      let failure = ''
+      try {
+        const result = await client.query({
+          query: statement.sql,
+          query_params: statement.params,
+          format: 'JSONCompactEachRow',
+          clickhouse_settings: {
+            max_execution_time: Math.max(1, Math.ceil(limits.timeoutMs / 1000)),
+            max_memory_usage: String(limits.memoryBytes),
+            max_result_rows: String(limits.rows),
+            result_overflow_mode: 'throw',
+            max_query_size: '1048576',
+            wait_end_of_query: 1,
+          },
+          ...(signal ? { abort_signal: signal } : {}),
+        })
+        const rows = (await result.json()) as unknown as Row[]
+        const summary = readSummary(result.response_headers['x-clickhouse-summary'], rows.length)
+        usage.rowsRead += summary.rows
+        usage.bytesRead += summary.bytes
+        return rows
+      } catch (error) {
+        const coded = codedFailure(error, statement, limits, signal)
+        failure = coded.code
+        throw coded
+      } finally {
+        leave()
+        observe(statement.name, performance.now() - startedAt, failure)
+      }
+    },
+  }
+}
+
+/** The embedded engine sends no summary; then what was answered is the only count there is. */
+function readSummary(header: string | string[] | undefined, answered: number): { rows: number; bytes: number } {
+  if (typeof header !== 'string') return { rows: answered, bytes: 0 }
+  try {
+    const summary = JSON.parse(header) as Record<string, string>
+    return { rows: Number(summary.read_rows ?? 0), bytes: Number(summary.read_bytes ?? 0) }
+  } catch {
+    return { rows: answered, bytes: 0 }
+  }
+}
+
+function codedFailure(
+  error: unknown,
+  statement: Statement,
+  limits: ReadLimits,
+  signal: AbortSignal | undefined,
+): CodedError {
+  if (error instanceof CodedError) return error
+  const cause = { cause: error }
+  const { code, message } = error as { code?: string; message?: string }
+  if (signal?.aborted)
+    return new CodedError(
+      'QUERY_CANCELLED',
+      'the query was cancelled because the client went away',
+      {},
+      cause,
+    )
+  // Numbers from ClickHouse's ErrorCodes.cpp; they are part of its protocol.
+  switch (code) {
+    case '159':
+    case '160':
+      return new CodedError(
+        'QUERY_TOO_SLOW',
+        `the query ran longer than ${limits.timeoutMs} ms (STROBE_QUERY_TIMEOUT); take a shorter range or fewer series`,
+        { statement: statement.name, limitMs: limits.timeoutMs },
+        cause,
+      )
+    case '241':
+      return new CodedError(
+        'QUERY_TOO_LARGE',
+        `the query needed more than ${limits.memoryBytes} bytes of memory (STROBE_QUERY_MEMORY); take a shorter range or fewer series`,
+        { statement: statement.name, limitBytes: limits.memoryBytes },
+        cause,
+      )
+    case '396':
+      return new CodedError(
+        'QUERY_TOO_LARGE',
+        `the query answers with more than ${limits.rows} rows (STROBE_QUERY_ROWS); take a shorter range or fewer series`,
+        { statement: statement.name, limitRows: limits.rows },
+        cause,
+      )
+    case '427':
+      return new CodedError(
+        'BAD_REGEX',
+        `a regular expression of the query is not RE2: ${message}`,
+        {},
+        cause,
+      )
+  }
+  if (/ECONNREFUSED|ECONNRESET|ENOENT|EPIPE|socket hang up|timeout error/i.test(`${code} ${message}`))
+    return new CodedError(
+      'STORE_NOT_READY',
+      `the store does not answer (${code ?? message}); it restarts by itself, try again in a few seconds`,
+      {},
+      cause,
+    )
+  return new CodedError(
+    'STORE_FAILED',
+    `the store refused statement ${statement.name}: ${message ?? String(error)}`,
+    { statement: statement.name },
+    cause,
+  )
+}
+
+/** A counting gate, first come first served; waiting ends when the signal fires. */
+function createGate(places: number): (signal: AbortSignal | undefined) => Promise<() => void> {
+  let free = places
+  const waiting: (() => void)[] = []
+  const leave = () => {
+    const next = waiting.shift()
+    if (next) next()
+    else free++
+  }
+  return async signal => {
+    if (signal?.aborted) throw cancelled()
+    if (free > 0) {
+      free--
+      return once(leave)
+    }
+    await new Promise<void>((resolve, reject) => {
+      const onAbort = () => {
+        waiting.splice(waiting.indexOf(enter), 1)
+        reject(cancelled())
+      }
+      const enter = () => {
+        signal?.removeEventListener('abort', onAbort)
+        resolve()
+      }
+      waiting.push(enter)
+      signal?.addEventListener('abort', onAbort, { once: true })
+    })
+    return once(leave)
+  }
+}
+
+function once(action: () => void): () => void {
+  let isDone = false
+  return () => {
+    if (isDone) return
+    isDone = true
+    action()
+  }
+}
+
+function cancelled(): CodedError {
+  return new CodedError('QUERY_CANCELLED', 'the query was cancelled because the client went away')
+}

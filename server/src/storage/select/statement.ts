@@ -1,0 +1,135 @@
+/**
+ * Where reading SQL gets its FROM. `fromTable` is the only way to name a table, so that no statement can
+ * forget the tenant, or the hour range without which a read of `samples` opens every granule: the
+ * engine does not derive toStartOfHour(time) from a range of time (9,629 granules against 402).
+ */
+
+export interface Statement {
+  /** For logs, limits and metrics. */
+  name: string
+  sql: string
+  params: Record<string, string | number>
+}
+
+/** Whole seconds since the epoch, from inclusive, to exclusive. */
+export interface SecondRange {
+  from: number
+  to: number
+}
+
+export interface LabelMatcher {
+  name: string
+  op: '=' | '!=' | '=~' | '!~'
+  value: string
+}
+
+/** What a query is about. An empty list of types means every type. */
+export interface Scope {
+  tenant: string
+  range: SecondRange
+  types: string[]
+  matchers: LabelMatcher[]
+}
+
+export type TimedTable = 'samples' | 'profiles' | 'totals_1m'
+export type UntimedTable = 'series' | 'stacks' | 'frames' | 'functions' | 'agents' | 'labelsets'
+
+/** `TABLE WHERE tenant = ...` and, for tables with a time, the range; continue with ` AND ...`. */
+export function fromTable(table: TimedTable, range: SecondRange): string
+export function fromTable(table: UntimedTable): string
+export function fromTable(table: TimedTable | UntimedTable, range?: SecondRange): string {
+  const base = `${table} WHERE tenant = {tenant:String}`
+  if (table !== 'samples' && table !== 'profiles' && table !== 'totals_1m') return base
+  if (!range) throw new TypeError(`${table} is never read without a range of time`)
+  switch (table) {
+    case 'samples':
+      return `${base} AND toStartOfHour(time) BETWEEN toStartOfHour(toDateTime({from:UInt32})) AND toStartOfHour(toDateTime({to:UInt32})) AND time >= toDateTime({from:UInt32}) AND time < toDateTime({to:UInt32})`
+    case 'profiles':
+      return `${base} AND time >= toDateTime64({from:UInt32}, 3) AND time < toDateTime64({to:UInt32}, 3)`
+    case 'totals_1m':
+      return `${base} AND time >= toStartOfMinute(toDateTime({from:UInt32})) AND time < toDateTime({to:UInt32})`
+  }
+}
+
+export function scopeParams(scope: Scope): Record<string, string | number> {
+  return { tenant: scope.tenant, from: scope.range.from, to: scope.range.to }
+}
+
+/**
+ * ` AND ...` for the types, the service and the labels of a scope, on a table that has service, type and
+ * series_id. Adds what it names to params. Labels are matched in `series`, by a subquery: no list of
+ * ids leaves the store.
+ */
+export function scopeConditions(scope: Scope, params: Statement['params']): string {
+  const conditions = [...typeConditions(scope, params), ...serviceConditions(scope, params)]
+  const labels = labelConditions(scope, params)
+  if (labels.length > 0)
+    conditions.push(
+      `series_id IN (SELECT series_id FROM ${fromTable('series')}${and([...typeConditions(scope, params), ...serviceConditions(scope, params), ...labels])})`,
+    )
+  return and(conditions)
+}
+
+/** The same for the table `series` itself. */
+export function seriesConditions(scope: Scope, params: Statement['params']): string {
+  return and([
+    ...typeConditions(scope, params),
+    ...serviceConditions(scope, params),
+    ...labelConditions(scope, params),
+  ])
+}
+
+export function and(conditions: string[]): string {
+  return conditions.map(condition => ` AND ${condition}`).join('')
+}
+
+function typeConditions(scope: Scope, params: Statement['params']): string[] {
+  if (scope.types.length === 0) return []
+  scope.types.forEach((type, typeIndex) => {
+    params[`type${typeIndex}`] = type
+  })
+  return [`type IN (${scope.types.map((_, typeIndex) => `{type${typeIndex}:String}`).join(', ')})`]
+}
+
+function serviceConditions(scope: Scope, params: Statement['params']): string[] {
+  return scope.matchers.flatMap((matcher, matcherIndex) =>
+    matcher.name === 'service_name'
+      ? [matchCondition('service', matcher, `match${matcherIndex}`, params)]
+      : [],
+  )
+}
+
+function labelConditions(scope: Scope, params: Statement['params']): string[] {
+  return scope.matchers.flatMap((matcher, matcherIndex) => {
+    if (matcher.name === 'service_name') return []
+    params[`label${matcherIndex}`] = matcher.name
+    // A missing key of a Map reads as '', which is what a selector means by an absent label.
+    return [matchCondition(`labels[{label${matcherIndex}:String}]`, matcher, `match${matcherIndex}`, params)]
+  })
+}
+
+function matchCondition(
+  column: string,
+  matcher: LabelMatcher,
+  param: string,
+  params: Statement['params'],
+): string {
+  const isRegex = matcher.op === '=~' || matcher.op === '!~'
+  params[param] = isRegex ? `^(?:${matcher.value})$` : matcher.value
+  switch (matcher.op) {
+    case '=':
+      return `${column} = {${param}:String}`
+    case '!=':
+      return `${column} != {${param}:String}`
+    case '=~':
+      return `match(${column}, {${param}:String})`
+    case '!~':
+      return `NOT match(${column}, {${param}:String})`
+  }
+}
+
+/** 64-bit ids, as decimal text, become a list of literals; anything else is refused. */
+export function idList(ids: string[]): string {
+  for (const id of ids) if (!/^\d{1,20}$/.test(id)) throw new TypeError(`not an id: ${id}`)
+  return ids.join(',')
+}
