@@ -1,0 +1,7 @@
+export * from './errors.ts'
+export * from './identity.ts'
+export * from './model.ts'
+export * from './normalize.ts'
+export * from './pprof/decode.ts'
+export * from './pprof/encode.ts'
+export * from './type-id.ts'

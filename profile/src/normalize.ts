@@ -1,0 +1,452 @@
+import { IdentityHasher, type SampleLabel } from './identity.ts'
+import type { FrameKind, FunctionInfo, Mapping, Profile } from './model.ts'
+
+/** The numeric sample label that names a sample's series in a body shared by several. */
+export const SERIES_LABEL = 'strobe_series'
+
+/** A function of one module. */
+export interface ModuleFunction extends FunctionInfo {
+  /** Base name of the mapping's file, '' without a mapping, '[kernel]' for the kernel. */
+  module: string
+}
+
+/**
+ * A profile as the server keeps it: distinct functions, frames and stacks with their identities, and
+ * samples that point at them. Samples equal in series, label set and stack are summed into one.
+ */
+export interface ResolvedProfile {
+  functions: ModuleFunction[]
+  functionId: BigUint64Array
+
+  /** One per distinct frame. */
+  frameId: BigUint64Array
+  /** Index into functions. An unnamed frame has the function of its module that has no name. */
+  frameFunction: Int32Array
+  frameLine: Uint32Array
+  /** Relative to the file; 0n for a named frame, whose identity has no address. */
+  frameAddress: BigUint64Array
+  frameBuildId: string[]
+  frameKind: FrameKind[]
+
+  stackId: BigUint64Array
+  fstackId: BigUint64Array
+  /** stacks + 1 offsets into stackFrame. */
+  stackOffset: Uint32Array
+  /** Leaf first. */
+  stackFrame: Uint32Array
+
+  /** Distinct sample label sets without the series label; the first is the empty set. */
+  labelsets: SampleLabel[][]
+  labelsetId: BigUint64Array
+
+  /** One entry per summed sample. */
+  sampleStack: Uint32Array
+  sampleLabelset: Uint32Array
+  /** The value of the series label, 0 without it. It is not checked against a list of series. */
+  sampleSeries: Uint32Array
+  /** samples x sampleTypes, sample by sample. */
+  values: BigInt64Array
+}
+
+/**
+ * Resolves locations to frames, inlined callees before their callers, and gives all of it identities.
+ *
+ * Named frames are (function, line, build id); a location without a name is (build id, address relative
+ * to its file). Names stay as they are. Sums wrap at 64 bits, as the profile's own values do.
+ */
+export function resolveStacks(profile: Profile): ResolvedProfile {
+  const hasher = new IdentityHasher()
+  const frames = new FrameTable(profile, hasher)
+  const stacks = new StackTable(hasher, frames)
+  const labelsets = new LabelsetTable(profile, hasher)
+  const samples = profile.stackOffset.length - 1
+  const width = profile.sampleTypes.length
+  const sampleStack = new Uint32Array(samples)
+  const sampleLabelset = new Uint32Array(samples)
+  const sampleSeries = new Uint32Array(samples)
+  const values = new BigInt64Array(profile.values.length)
+  const sums = new SlotTable(samples)
+  let count = 0
+  for (let i = 0; i < samples; i++) {
+    const stack = stacks.add(profile, i)
+    const labelset = labelsets.add(i)
+    const series = labelsets.series
+    let slot = sums.first(
+      Math.imul(stack, 0x9e3779b1) ^ Math.imul(labelset, 0x85ebca6b) ^ Math.imul(series, 0xc2b2ae35),
+    )
+    let at = sums.slots[slot]!
+    while (at >= 0) {
+      if (sampleStack[at] === stack && sampleLabelset[at] === labelset && sampleSeries[at] === series) break
+      slot = (slot + 1) & sums.mask
+      at = sums.slots[slot]!
+    }
+    const from = i * width
+    if (at < 0) {
+      at = count++
+      sums.slots[slot] = at
+      sampleStack[at] = stack
+      sampleLabelset[at] = labelset
+      sampleSeries[at] = series
+      for (let v = 0; v < width; v++) values[at * width + v] = profile.values[from + v]!
+    } else {
+      for (let v = 0; v < width; v++)
+        values[at * width + v] = values[at * width + v]! + profile.values[from + v]!
+    }
+  }
+  return {
+    ...frames.columns(),
+    ...stacks.columns(),
+    labelsets: labelsets.sets,
+    labelsetId: BigUint64Array.from(labelsets.ids),
+    sampleStack: sampleStack.slice(0, count),
+    sampleLabelset: sampleLabelset.slice(0, count),
+    sampleSeries: sampleSeries.slice(0, count),
+    values: values.slice(0, count * width),
+  }
+}
+
+/** Open addressing over positions: at most half full, so a probe always ends. */
+class SlotTable {
+  readonly slots: Int32Array
+  readonly mask: number
+
+  constructor(entries: number) {
+    let size = 64
+    while (size < 2 * entries + 2) size *= 2
+    this.slots = new Int32Array(size).fill(-1)
+    this.mask = size - 1
+  }
+
+  first(hash: number): number {
+    return (hash ^ (hash >>> 15)) & this.mask
+  }
+}
+
+/** The frames of each location, distinct by identity. */
+class FrameTable {
+  readonly functions: ModuleFunction[] = []
+  readonly #functionIds: bigint[] = []
+  /** Frame ids as unsigned halves, low first. */
+  readonly halves: Uint32Array
+  /** Halves of the function id of each frame. */
+  readonly functionHalves: Uint32Array
+  /** locations + 1 offsets into frameOfLocation. */
+  readonly offset: Uint32Array
+  readonly frameOfLocation: Uint32Array
+  readonly #frameFunction: Int32Array
+  readonly #frameLine: Uint32Array
+  readonly #frameAddress: BigUint64Array
+  readonly #frameBuildId: string[] = []
+  readonly #frameKind: FrameKind[] = []
+  #count = 0
+
+  constructor(profile: Profile, hasher: IdentityHasher) {
+    const locations = profile.locationAddress.length
+    const capacity = locations + profile.lineFunction.length
+    this.halves = new Uint32Array(2 * capacity)
+    this.functionHalves = new Uint32Array(2 * capacity)
+    this.offset = new Uint32Array(locations + 1)
+    this.frameOfLocation = new Uint32Array(capacity)
+    this.#frameFunction = new Int32Array(capacity)
+    this.#frameLine = new Uint32Array(capacity)
+    this.#frameAddress = new BigUint64Array(capacity)
+    const modules = profile.mappings.map(mapping => moduleOf(mapping.file))
+    const slots = new SlotTable(capacity)
+    const functionOfId = new Map<bigint, number>()
+    // A function of the profile is nearly always in one module: remember the last answer for each.
+    const lastModule: string[] = new Array(profile.functions.length)
+    const lastFunction = new Int32Array(profile.functions.length)
+    const unnamedOfModule = new Map<string, number>()
+
+    const addFunction = (info: FunctionInfo, module: string): number => {
+      const name = info.name === '' ? info.systemName : info.name
+      const id = hasher.functionId(name, info.systemName, info.file, info.startLine, module).id()
+      let index = functionOfId.get(id)
+      if (index === undefined) {
+        index = this.functions.length
+        functionOfId.set(id, index)
+        this.#functionIds.push(id)
+        this.functions.push({
+          name,
+          systemName: info.systemName,
+          file: info.file,
+          startLine: info.startLine,
+          module,
+        })
+      }
+      return index
+    }
+
+    let filled = 0
+    for (let location = 0; location < locations; location++) {
+      const mappingIndex = profile.locationMapping[location]!
+      const mapping = mappingIndex < 0 ? undefined : profile.mappings[mappingIndex]
+      const module = mappingIndex < 0 ? '' : modules[mappingIndex]!
+      const buildId = mapping?.buildId ?? ''
+      const firstLine = profile.lineOffset[location]!
+      const lastLine = profile.lineOffset[location + 1]!
+      for (let line = firstLine; line < Math.max(lastLine, firstLine + 1); line++) {
+        const profileFunction = line < lastLine ? profile.lineFunction[line]! : -1
+        const info = profileFunction < 0 ? undefined : profile.functions[profileFunction]!
+        let functionIndex: number
+        let lineNumber = 0
+        let address = 0n
+        let kind: FrameKind
+        if (info !== undefined && (info.name !== '' || info.systemName !== '')) {
+          if (lastModule[profileFunction] === module) functionIndex = lastFunction[profileFunction]!
+          else {
+            functionIndex = addFunction(info, module)
+            lastModule[profileFunction] = module
+            lastFunction[profileFunction] = functionIndex
+          }
+          lineNumber = profile.lineNumber[line]!
+          kind = kindOf(module, info.file)
+          const id = this.#functionIds[functionIndex]!
+          hasher.namedFrameId(Number(id & 0xffffffffn), Number(id >> 32n), lineNumber, buildId)
+        } else {
+          let unnamed = unnamedOfModule.get(module)
+          if (unnamed === undefined) {
+            unnamed = addFunction({ name: '', systemName: '', file: '', startLine: 0 }, module)
+            unnamedOfModule.set(module, unnamed)
+          }
+          functionIndex = unnamed
+          address = fileAddress(profile.locationAddress[location]!, mapping, module)
+          kind = 'unsymbolized'
+          hasher.unnamedFrameId(buildId, module, Number(address & 0xffffffffn), Number(address >> 32n))
+        }
+        let slot = slots.first(hasher.low)
+        let frame = slots.slots[slot]!
+        while (frame >= 0) {
+          if (this.halves[2 * frame] === hasher.low && this.halves[2 * frame + 1] === hasher.high) break
+          slot = (slot + 1) & slots.mask
+          frame = slots.slots[slot]!
+        }
+        if (frame < 0) {
+          frame = this.#count++
+          slots.slots[slot] = frame
+          this.halves[2 * frame] = hasher.low
+          this.halves[2 * frame + 1] = hasher.high
+          const id = this.#functionIds[functionIndex]!
+          this.functionHalves[2 * frame] = Number(id & 0xffffffffn)
+          this.functionHalves[2 * frame + 1] = Number(id >> 32n)
+          this.#frameFunction[frame] = functionIndex
+          this.#frameLine[frame] = lineNumber
+          this.#frameAddress[frame] = address
+          this.#frameBuildId.push(buildId)
+          this.#frameKind.push(kind)
+        }
+        this.frameOfLocation[filled++] = frame
+      }
+      this.offset[location + 1] = filled
+    }
+  }
+
+  columns(): Pick<
+    ResolvedProfile,
+    | 'functions'
+    | 'functionId'
+    | 'frameId'
+    | 'frameFunction'
+    | 'frameLine'
+    | 'frameAddress'
+    | 'frameBuildId'
+    | 'frameKind'
+  > {
+    const count = this.#count
+    return {
+      functions: this.functions,
+      functionId: BigUint64Array.from(this.#functionIds),
+      frameId: new BigUint64Array(this.halves.buffer.slice(0, 8 * count)),
+      frameFunction: this.#frameFunction.slice(0, count),
+      frameLine: this.#frameLine.slice(0, count),
+      frameAddress: this.#frameAddress.slice(0, count),
+      frameBuildId: this.#frameBuildId,
+      frameKind: this.#frameKind,
+    }
+  }
+}
+
+/** Distinct stacks of frames, by identity. */
+class StackTable {
+  readonly #hasher: IdentityHasher
+  readonly #frames: FrameTable
+  #slots = new SlotTable(128)
+  #capacity = 128
+  #halves = new Uint32Array(256)
+  #functionHalves = new Uint32Array(256)
+  #offset = new Uint32Array(129)
+  #stackFrame = new Uint32Array(1024)
+  #count = 0
+  #filled = 0
+
+  constructor(hasher: IdentityHasher, frames: FrameTable) {
+    this.#hasher = hasher
+    this.#frames = frames
+  }
+
+  add(profile: Profile, sample: number): number {
+    const hasher = this.#hasher
+    const frames = this.#frames
+    const first = profile.stackOffset[sample]!
+    const last = profile.stackOffset[sample + 1]!
+    let end = this.#filled
+    hasher.beginStack(false)
+    for (let at = first; at < last; at++) {
+      const location = profile.stackLocation[at]!
+      for (let f = frames.offset[location]!; f < frames.offset[location + 1]!; f++) {
+        const frame = frames.frameOfLocation[f]!
+        hasher.addToStack(frames.halves[2 * frame]!, frames.halves[2 * frame + 1]!)
+        if (end === this.#stackFrame.length) {
+          const longer = new Uint32Array(2 * end)
+          longer.set(this.#stackFrame)
+          this.#stackFrame = longer
+        }
+        this.#stackFrame[end++] = frame
+      }
+    }
+    hasher.finishStack()
+    const { low, high } = hasher
+    let slot = this.#slots.first(low)
+    let stack = this.#slots.slots[slot]!
+    while (stack >= 0) {
+      if (this.#halves[2 * stack] === low && this.#halves[2 * stack + 1] === high) return stack
+      slot = (slot + 1) & this.#slots.mask
+      stack = this.#slots.slots[slot]!
+    }
+    if (this.#count === this.#capacity) {
+      this.#grow()
+      slot = this.#slots.first(low)
+      while (this.#slots.slots[slot]! >= 0) slot = (slot + 1) & this.#slots.mask
+    }
+    stack = this.#count++
+    this.#slots.slots[slot] = stack
+    this.#halves[2 * stack] = low
+    this.#halves[2 * stack + 1] = high
+    hasher.beginStack(true)
+    for (let at = this.#filled; at < end; at++) {
+      const frame = this.#stackFrame[at]!
+      hasher.addToStack(frames.functionHalves[2 * frame]!, frames.functionHalves[2 * frame + 1]!)
+    }
+    hasher.finishStack()
+    this.#functionHalves[2 * stack] = hasher.low
+    this.#functionHalves[2 * stack + 1] = hasher.high
+    this.#filled = end
+    this.#offset[stack + 1] = end
+    return stack
+  }
+
+  columns(): Pick<ResolvedProfile, 'stackId' | 'fstackId' | 'stackOffset' | 'stackFrame'> {
+    const bytes = 8 * this.#count
+    return {
+      stackId: new BigUint64Array(this.#halves.buffer.slice(0, bytes)),
+      fstackId: new BigUint64Array(this.#functionHalves.buffer.slice(0, bytes)),
+      stackOffset: this.#offset.slice(0, this.#count + 1),
+      stackFrame: this.#stackFrame.slice(0, this.#filled),
+    }
+  }
+
+  #grow(): void {
+    this.#capacity *= 2
+    const halves = new Uint32Array(2 * this.#capacity)
+    halves.set(this.#halves)
+    this.#halves = halves
+    const functionHalves = new Uint32Array(2 * this.#capacity)
+    functionHalves.set(this.#functionHalves)
+    this.#functionHalves = functionHalves
+    const offset = new Uint32Array(this.#capacity + 1)
+    offset.set(this.#offset)
+    this.#offset = offset
+    this.#slots = new SlotTable(this.#capacity)
+    for (let stack = 0; stack < this.#count; stack++) {
+      let slot = this.#slots.first(halves[2 * stack]!)
+      while (this.#slots.slots[slot]! >= 0) slot = (slot + 1) & this.#slots.mask
+      this.#slots.slots[slot] = stack
+    }
+  }
+}
+
+/** Distinct sample label sets. `series` holds the series of the sample that was added last. */
+class LabelsetTable {
+  readonly sets: SampleLabel[][] = [[]]
+  readonly ids: bigint[] = [0n]
+  series = 0
+  readonly #profile: Profile
+  readonly #hasher: IdentityHasher
+  readonly #seriesKey: number
+  readonly #indexOfKey = new Map<string, number>()
+  readonly #indexOfId = new Map<bigint, number>([[0n, 0]])
+
+  constructor(profile: Profile, hasher: IdentityHasher) {
+    this.#profile = profile
+    this.#hasher = hasher
+    this.#seriesKey = profile.labelStrings.indexOf(SERIES_LABEL)
+  }
+
+  add(sample: number): number {
+    const profile = this.#profile
+    const first = profile.labelOffset[sample]!
+    const last = profile.labelOffset[sample + 1]!
+    this.series = 0
+    let key = ''
+    for (let at = first; at < last; at++) {
+      const name = profile.labelKey[at]!
+      if (name === this.#seriesKey && profile.labelString[at]! < 0) {
+        this.series = Number(BigInt.asUintN(32, profile.labelNumber[at]!))
+      } else if (profile.labelString[at]! >= 0) key += `${name}=${profile.labelString[at]};`
+      else key += `${name}#${profile.labelNumber[at]}:${profile.labelUnit[at]};`
+    }
+    if (key === '') return 0
+    const known = this.#indexOfKey.get(key)
+    if (known !== undefined) return known
+    const set: SampleLabel[] = []
+    for (let at = first; at < last; at++) {
+      const name = profile.labelKey[at]!
+      const text = profile.labelString[at]!
+      if (text < 0 && name === this.#seriesKey) continue
+      const unit = profile.labelUnit[at]!
+      set.push({
+        name: profile.labelStrings[name]!,
+        value: text < 0 ? profile.labelNumber[at]!.toString() : profile.labelStrings[text]!,
+        unit: text >= 0 ? null : unit < 0 ? '' : profile.labelStrings[unit]!,
+      })
+    }
+    const id = this.#hasher.labelset(set).id()
+    let index = this.#indexOfId.get(id)
+    if (index === undefined) {
+      index = this.sets.length
+      this.sets.push(set)
+      this.ids.push(id)
+      this.#indexOfId.set(id, index)
+    }
+    this.#indexOfKey.set(key, index)
+    return index
+  }
+}
+
+/** The base name of a mapping's file; every name that writers give to the kernel becomes '[kernel]'. */
+export function moduleOf(file: string): string {
+  if (/^(\[kernel\b.*|\[guest\.kernel\b.*|\/proc\/kcore|\[vmlinux\]|.*\/vmlinux(-[^/]*)?)$/.test(file))
+    return '[kernel]'
+  const name = file.endsWith(' (deleted)') ? file.slice(0, -' (deleted)'.length) : file
+  return name.slice(name.lastIndexOf('/') + 1)
+}
+
+const INTERPRETED_FILE = /\.(py|rb|php|pl|lua|js|mjs|cjs|ts|mts|ex|erl)$|^node:|^<frozen /
+const JIT_FILE = /\.(java|kt|scala|groovy|clj|cs)$/
+
+function kindOf(module: string, file: string): FrameKind {
+  if (module === '[kernel]') return 'kernel'
+  if (/^(\[jit\]|\[anon.*|anon|perf-\d+\.map|jitted-.*|.*\.jitdump)$/.test(module) || JIT_FILE.test(file))
+    return 'jit'
+  return INTERPRETED_FILE.test(file) ? 'interpreted' : 'native'
+}
+
+/**
+ * Where in its file an address lies, so that address space randomisation does not make every process
+ * its own. The kernel's addresses stay: its mapping has no useful offset.
+ */
+function fileAddress(address: bigint, mapping: Mapping | undefined, module: string): bigint {
+  if (mapping === undefined || module === '[kernel]') return address
+  if (address < mapping.start || (mapping.limit !== 0n && address >= mapping.limit)) return address
+  return BigInt.asUintN(64, address - mapping.start + mapping.offset)
+}
