@@ -1,0 +1,66 @@
+import { randomBytes } from 'node:crypto'
+import { IDENTITY_RULE_VERSION } from '@strobe/profile'
+import { CodedError } from '../errors.ts'
+import type { StoreClient } from './client.ts'
+import * as first from './migrations/0001-first.ts'
+
+export interface Migration {
+  name: string
+  /** Each may run again after a crash between it and its record. */
+  statements: string[]
+}
+
+/** In the order they were written; a migration never changes after a release. */
+export const migrations: Migration[] = [first]
+
+/**
+ * Brings the schema up to date and checks that ids in the store were made by this program's rule.
+ * Throws STORE_IDENTITY_MISMATCH.
+ */
+export async function migrate(client: StoreClient, list: Migration[] = migrations): Promise<void> {
+  await client.command({
+    query: `CREATE TABLE IF NOT EXISTS schema_migrations (name String, at DateTime64(3) DEFAULT now64(3))
+      ENGINE = ReplacingMergeTree(at) ORDER BY name`,
+  })
+  const result = await client.query({
+    query: 'SELECT DISTINCT name FROM schema_migrations',
+    format: 'JSONEachRow',
+  })
+  const done = new Set((await result.json<{ name: string }>()).map(row => row.name))
+  for (const migration of list) {
+    if (done.has(migration.name)) continue
+    for (const query of migration.statements) await client.command({ query })
+    await client.insert({
+      table: 'schema_migrations',
+      values: [{ name: migration.name }],
+      format: 'JSONEachRow',
+    })
+  }
+  const rule = await readMeta(client, 'identity_rule_version')
+  if (rule === null) await writeMeta(client, 'identity_rule_version', String(IDENTITY_RULE_VERSION))
+  else if (rule !== String(IDENTITY_RULE_VERSION)) {
+    throw new CodedError(
+      'STORE_IDENTITY_MISMATCH',
+      `ids in this store follow rule ${rule}, this program makes them by rule ${IDENTITY_RULE_VERSION}; ` +
+        'run the version that wrote the store, or start with an empty one',
+      { stored: rule, program: IDENTITY_RULE_VERSION },
+    )
+  }
+  if ((await readMeta(client, 'store_epoch')) === null) {
+    await writeMeta(client, 'store_epoch', randomBytes(8).toString('hex'))
+  }
+}
+
+/** null when nothing was written under the key. */
+export async function readMeta(client: StoreClient, key: string): Promise<string | null> {
+  const result = await client.query({
+    query: 'SELECT value FROM meta WHERE key = {key:String} ORDER BY at DESC LIMIT 1',
+    query_params: { key },
+    format: 'JSONEachRow',
+  })
+  return (await result.json<{ value: string }>())[0]?.value ?? null
+}
+
+export async function writeMeta(client: StoreClient, key: string, value: string): Promise<void> {
+  await client.insert({ table: 'meta', values: [{ key, value }], format: 'JSONEachRow' })
+}

@@ -1,0 +1,81 @@
+/** Writes ClickHouse's RowBinary. bytes() is a view that the next write may move. */
+export class RowWriter {
+  #buffer: Buffer
+  #length = 0
+
+  constructor(initialBytes = 65_536) {
+    this.#buffer = Buffer.allocUnsafe(initialBytes)
+  }
+
+  get length(): number {
+    return this.#length
+  }
+
+  bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.#length)
+  }
+
+  #reserve(count: number): number {
+    const at = this.#length
+    if (at + count > this.#buffer.length) {
+      const grown = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, at + count))
+      this.#buffer.copy(grown, 0, 0, at)
+      this.#buffer = grown
+    }
+    this.#length = at + count
+    return at
+  }
+
+  uint8(value: number): void {
+    this.#buffer[this.#reserve(1)] = value
+  }
+
+  uint16(value: number): void {
+    this.#buffer.writeUInt16LE(value, this.#reserve(2))
+  }
+
+  uint32(value: number): void {
+    this.#buffer.writeUInt32LE(value, this.#reserve(4))
+  }
+
+  uint64(value: bigint): void {
+    this.#buffer.writeBigUInt64LE(value, this.#reserve(8))
+  }
+
+  int64(value: bigint): void {
+    this.#buffer.writeBigInt64LE(value, this.#reserve(8))
+  }
+
+  count(value: number): void {
+    let rest = value
+    while (rest > 127) {
+      this.uint8((rest & 127) | 128)
+      rest = Math.floor(rest / 128)
+    }
+    this.uint8(rest)
+  }
+
+  string(text: string): void {
+    const size = Buffer.byteLength(text)
+    this.count(size)
+    this.#buffer.write(text, this.#reserve(size), 'utf8')
+  }
+
+  fixed(bytes: Uint8Array): void {
+    this.#buffer.set(bytes, this.#reserve(bytes.length))
+  }
+
+  /** Array(UInt64) or Array(Int64); typed arrays hold the machine's order, which is little-endian here. */
+  array64(values: BigUint64Array | BigInt64Array): void {
+    this.count(values.length)
+    this.fixed(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+  }
+
+  map(entries: readonly { name: string; value: string }[]): void {
+    this.count(entries.length)
+    for (const { name, value } of entries) {
+      this.string(name)
+      this.string(value)
+    }
+  }
+}
