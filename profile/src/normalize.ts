@@ -1,4 +1,5 @@
 import { IdentityHasher, type SampleLabel } from './identity.ts'
+import { mapLabelNames } from './labels.ts'
 import type { FrameKind, FunctionInfo, Mapping, Profile } from './model.ts'
 
 /** The numeric sample label that names a sample's series in a body shared by several. */
@@ -38,6 +39,9 @@ export interface ResolvedProfile {
   /** Distinct sample label sets without the series label; the first is the empty set. */
   labelsets: SampleLabel[][]
   labelsetId: BigUint64Array
+  /** Labels of the distinct sets whose name was rewritten or that repeated a name (mapLabelNames). */
+  labelsRenamed: number
+  labelsDuplicate: number
 
   /** One entry per summed sample. */
   sampleStack: Uint32Array
@@ -98,6 +102,8 @@ export function resolveStacks(profile: Profile): ResolvedProfile {
     ...stacks.columns(),
     labelsets: labelsets.sets,
     labelsetId: BigUint64Array.from(labelsets.ids),
+    labelsRenamed: labelsets.renamed,
+    labelsDuplicate: labelsets.duplicates,
     sampleStack: sampleStack.slice(0, count),
     sampleLabelset: sampleLabelset.slice(0, count),
     sampleSeries: sampleSeries.slice(0, count),
@@ -370,6 +376,8 @@ class LabelsetTable {
   readonly sets: SampleLabel[][] = [[]]
   readonly ids: bigint[] = [0n]
   series = 0
+  renamed = 0
+  duplicates = 0
   readonly #profile: Profile
   readonly #hasher: IdentityHasher
   readonly #seriesKey: number
@@ -410,11 +418,14 @@ class LabelsetTable {
         unit: text >= 0 ? null : unit < 0 ? '' : profile.labelStrings[unit]!,
       })
     }
-    const id = this.#hasher.labelset(set).id()
+    const mapped = mapLabelNames(set)
+    this.renamed += mapped.renamed
+    this.duplicates += mapped.duplicates
+    const id = this.#hasher.labelset(mapped.labels).id()
     let index = this.#indexOfId.get(id)
     if (index === undefined) {
       index = this.sets.length
-      this.sets.push(set)
+      this.sets.push(mapped.labels)
       this.ids.push(id)
       this.#indexOfId.set(id, index)
     }
