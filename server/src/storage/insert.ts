@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Label, ResolvedProfile } from '@strobe/profile'
+import { type Label, mapLabelNames, type ResolvedProfile } from '@strobe/profile'
 import type { Section } from './journal.ts'
 import { RowWriter } from './row-writer.ts'
 import { SeenIds } from './seen-ids.ts'
@@ -199,13 +199,10 @@ export function encodeGroup(
   const addLabelset = (tenant: string, body: ResolvedProfile, index: number) => {
     const id = body.labelsetId[index]!
     if (id === 0n || !isNew('labelsets', keyOf(id, tenant, ''))) return
-    // A map has one value per name; of a name given twice the first counts.
-    const first = new Map<string, Label>()
-    for (const label of body.labelsets[index]!) if (!first.has(label.name)) first.set(label.name, label)
     const row = begin('labelsets')
     row.string(tenant)
     row.uint64(id)
-    row.map([...first.values()])
+    row.map(mapLabelNames(body.labelsets[index]!).labels)
     row.uint16(today)
   }
   const addSeries = (tenant: string, profile: ProfileRow) => {

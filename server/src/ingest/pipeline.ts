@@ -1,0 +1,271 @@
+import { groupId, seriesId } from '@strobe/profile'
+import { CodedError, toCodedError } from '../errors.ts'
+import type { ServerMetrics } from '../metrics.ts'
+import type { BatchRows, ProfileRow } from '../storage/insert.ts'
+import { batchKey } from '../storage/ledger.ts'
+import type { Store } from '../storage/store.ts'
+import type { AgentRow } from '../storage/write-agents.ts'
+import { type IngestAnswer, type IngestBatch, TIME_MISSING, TIME_OUTSIDE_WINDOW } from './batch.ts'
+import { readSeriesLabels } from './series-labels.ts'
+import type { IngestSettings } from './settings.ts'
+
+export type IngestProtocol = 'strobe' | 'upload'
+
+export interface Ingest {
+  settings: IngestSettings
+  /**
+   * Resolves when the batch's rows are durable, or were before. Throws what the batch has wrong, QUEUE_FULL
+   * with retryAfterMs, STORE_NOT_READY when the store takes longer than answerTimeoutMs: then the batch is
+   * still on its way, and its retry waits for the same rows.
+   */
+  submit(batch: IngestBatch, protocol: IngestProtocol): Promise<IngestAnswer>
+  /** The answer for a batch that was stored lately or is on its way, without decoding it again; else null. */
+  findKnown(tenant: string, batchId: Uint8Array): Promise<IngestAnswer | null>
+  heartbeat(tenant: string, agent: AgentRow): Promise<void>
+  countRefusal(protocol: IngestProtocol, error: unknown): void
+  /** '' while profiles can be taken. */
+  notReadyReason(): string
+  /** Stores what waits, at most graceMs, and takes nothing more. */
+  stop(graceMs: number): Promise<void>
+}
+
+export interface IngestOptions {
+  store: Pick<Store, 'write' | 'selectStored' | 'ledger' | 'failure' | 'stop'>
+  writeAgents: (tenant: string, agents: AgentRow[]) => Promise<void>
+  settings: IngestSettings
+  metrics: ServerMetrics
+  now?: () => number
+}
+
+interface Waiting {
+  key: string
+  rows: BatchRows
+  samples: number
+  promise: Promise<IngestAnswer>
+  resolve(answer: IngestAnswer): void
+  reject(error: unknown): void
+}
+
+// Retention class until tenants have their own.
+const defaultRetention = 0
+
+/** Labels, identities, groups, and one group at a time into the store. */
+export function createIngest(options: IngestOptions): Ingest {
+  const { store, settings, metrics } = options
+  const now = options.now ?? Date.now
+  const queue: Waiting[] = []
+  const onTheirWay = new Map<string, Waiting>()
+  let queuedProfiles = 0
+  let queuedSamples = 0
+  let isStopping = false
+  let committing: Promise<void> | null = null
+  let timer: NodeJS.Timeout | null = null
+  let lastGroupAtMs = Number.NEGATIVE_INFINITY
+
+  function toRows(batch: IngestBatch, receivedAtMs: number): BatchRows {
+    const profiles = batch.profiles.map((profile): ProfileRow => {
+      const { labels, duplicates } = readSeriesLabels(profile.labels, settings.limits)
+      if (duplicates > 0) metrics.dropped.inc({ reason: 'duplicate_label' }, duplicates)
+      if (profile.flags & TIME_MISSING) metrics.retimed.inc({ reason: 'missing' })
+      if (profile.flags & TIME_OUTSIDE_WINDOW) metrics.retimed.inc({ reason: 'outside_window' })
+      return {
+        service: labels.find(label => label.name === 'service_name')!.value,
+        type: profile.type,
+        timeMs: profile.timeMs,
+        seriesId: seriesId(labels, profile.type),
+        groupId: groupId(labels),
+        labels,
+        durationNs: profile.durationNs,
+        period: profile.period,
+        expected: profile.expected,
+        lost: profile.lost,
+        truncated: profile.truncated,
+        unsymbolized: profile.unsymbolized,
+        flags: profile.flags,
+        originalTimeMs: profile.originalTimeMs,
+        retention: defaultRetention,
+        body: profile.body,
+        samples: profile.samples,
+        column: profile.column,
+      }
+    })
+    return { tenant: batch.tenant, batchId: batch.batchId, receivedAtMs, profiles }
+  }
+
+  function checkQueue(profiles: number, samples: number): void {
+    const limits = [
+      ['profiles', queuedProfiles, profiles, settings.queueProfiles],
+      ['samples', queuedSamples, samples, settings.queueSamples],
+    ] as const
+    for (const [what, waiting, more, limit] of limits) {
+      // A batch larger than the whole queue may come when nothing waits; its own limits bound it.
+      if (waiting === 0 || waiting + more <= limit) continue
+      const retryAfterMs = Math.max(settings.groupWaitMs, 1_000) * 2
+      throw new CodedError(
+        'QUEUE_FULL',
+        `${waiting} ${what} wait for the store, ${more} more would pass the limit of ${limit}` +
+          `${store.failure && ` (the store: ${store.failure})`}; come again in ${retryAfterMs} ms`,
+        { limit, observed: waiting + more, what, retryAfterMs },
+      )
+    }
+  }
+
+  function schedule(): void {
+    if (committing || queue.length === 0) return
+    if (timer) clearTimeout(timer)
+    const isFull = queuedProfiles >= settings.groupProfiles || isStopping
+    const dueInMs = isFull ? 0 : Math.max(0, lastGroupAtMs + settings.groupWaitMs - now())
+    timer = setTimeout(() => {
+      timer = null
+      committing = commit().finally(() => {
+        committing = null
+        schedule()
+      })
+    }, dueInMs)
+  }
+
+  async function commit(): Promise<void> {
+    const group: Waiting[] = []
+    let profiles = 0
+    while (
+      queue.length > 0 &&
+      (group.length === 0 || profiles + queue[0]!.rows.profiles.length <= settings.groupProfiles)
+    ) {
+      const next = queue.shift()!
+      profiles += next.rows.profiles.length
+      group.push(next)
+    }
+    lastGroupAtMs = now()
+    try {
+      const stored = await store.selectStored(group.map(waiting => waiting.key))
+      const fresh = group.filter(waiting => !stored.has(waiting.key))
+      if (fresh.length > 0) await store.write(fresh.map(waiting => waiting.rows))
+      store.ledger.remember(stored)
+      for (const waiting of group) {
+        const isDuplicate = stored.has(waiting.key)
+        const count = waiting.rows.profiles.length
+        if (!isDuplicate) {
+          metrics.profiles.inc(count)
+          metrics.samples.inc(waiting.samples)
+        }
+        waiting.resolve({ profiles: count, isDuplicate })
+      }
+    } catch (error) {
+      for (const waiting of group) waiting.reject(error)
+    } finally {
+      for (const waiting of group) {
+        onTheirWay.delete(waiting.key)
+        queuedProfiles -= waiting.rows.profiles.length
+        queuedSamples -= waiting.samples
+      }
+      metrics.queuedProfiles.set(queuedProfiles)
+    }
+  }
+
+  async function answerOf(waiting: Waiting): Promise<IngestAnswer> {
+    let timeout: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timeout = setTimeout(() => {
+        reject(
+          new CodedError(
+            'STORE_NOT_READY',
+            `the store did not take the profiles within ${settings.answerTimeoutMs} ms` +
+              `${store.failure && ` (${store.failure})`}; they are kept, and a retry of the same batch waits for them`,
+            { retryAfterMs: 5_000 },
+          ),
+        )
+      }, settings.answerTimeoutMs)
+    })
+    try {
+      return await Promise.race([waiting.promise, late])
+    } finally {
+      clearTimeout(timeout)
+    }
+  }
+
+  function enqueue(key: string, rows: BatchRows, samples: number): Waiting {
+    const { promise, resolve, reject } = Promise.withResolvers<IngestAnswer>()
+    // Nobody may be waiting any more when it fails.
+    promise.catch(() => {})
+    const waiting: Waiting = { key, rows, samples, promise, resolve, reject }
+    onTheirWay.set(key, waiting)
+    queue.push(waiting)
+    queuedProfiles += rows.profiles.length
+    queuedSamples += samples
+    metrics.queuedProfiles.set(queuedProfiles)
+    schedule()
+    return waiting
+  }
+
+  async function findKnown(tenant: string, batchId: Uint8Array): Promise<IngestAnswer | null> {
+    const key = batchKey(tenant, batchId)
+    if (store.ledger.isRecent(key)) return { profiles: 0, isDuplicate: true }
+    const same = onTheirWay.get(key)
+    return same ? { ...(await answerOf(same)), isDuplicate: true } : null
+  }
+
+  return {
+    settings,
+    findKnown,
+    async submit(batch, protocol) {
+      if (isStopping)
+        throw new CodedError('SERVER_STOPPING', 'the server is stopping', { retryAfterMs: 2_000 })
+      if (batch.profiles.length > settings.limits.maxBatchProfiles) {
+        throw new CodedError(
+          'PROFILES_TOO_MANY',
+          `the batch has ${batch.profiles.length} profiles, the limit is ${settings.limits.maxBatchProfiles}`,
+          { observed: batch.profiles.length, limit: settings.limits.maxBatchProfiles },
+        )
+      }
+      const known = await findKnown(batch.tenant, batch.batchId)
+      if (known) {
+        metrics.batches.inc({ protocol, outcome: 'duplicate' })
+        return { ...known, profiles: batch.profiles.length }
+      }
+      const samples = batch.profiles.reduce((sum, profile) => sum + profile.samples.length, 0)
+      checkQueue(batch.profiles.length, samples)
+      const key = batchKey(batch.tenant, batch.batchId)
+      // Another try of the batch may have come while this one looked.
+      let waiting = onTheirWay.get(key)
+      const isFirst = waiting === undefined
+      waiting ??= enqueue(key, toRows(batch, now()), samples)
+      const answer = await answerOf(waiting)
+      const isDuplicate = answer.isDuplicate || !isFirst
+      metrics.batches.inc({ protocol, outcome: isDuplicate ? 'duplicate' : 'stored' })
+      return { ...answer, isDuplicate }
+    },
+    async heartbeat(tenant, agent) {
+      try {
+        await options.writeAgents(tenant, [agent])
+        metrics.heartbeats.inc({ outcome: 'stored' })
+      } catch (cause) {
+        metrics.heartbeats.inc({ outcome: 'failed' })
+        throw new CodedError(
+          'STORE_NOT_READY',
+          `the heartbeat could not be stored: ${(cause as Error).message}`,
+          { retryAfterMs: 5_000 },
+          { cause },
+        )
+      }
+    },
+    countRefusal(protocol, error) {
+      const { code } = toCodedError(error)
+      metrics.batches.inc({ protocol, outcome: 'refused' })
+      metrics.refused.inc({ protocol, code })
+    },
+    notReadyReason() {
+      if (isStopping) return 'the server is stopping'
+      return store.failure
+    },
+    async stop(graceMs) {
+      isStopping = true
+      const giveUp = setTimeout(() => store.stop(), graceMs)
+      while (queue.length > 0 || committing) {
+        schedule()
+        await (committing ?? new Promise(resolve => setTimeout(resolve, 5)))
+      }
+      clearTimeout(giveUp)
+      store.stop()
+    },
+  }
+}

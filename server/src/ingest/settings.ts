@@ -1,0 +1,33 @@
+import { defaultIngestLimits, type IngestLimits } from '../limits.ts'
+
+export interface IngestSettings {
+  limits: IngestLimits
+  /** Profiles that make a group; a group is one insert. */
+  groupProfiles: number
+  /** Shortest time between two groups, unless one is full. Bounds the inserts per second, and delays the answer. */
+  groupWaitMs: number
+  /** Profiles and samples that may wait for the store before new ones are refused. */
+  queueProfiles: number
+  queueSamples: number
+  /** Longest a sender waits for its answer; the batch stays and its retry finds it. */
+  answerTimeoutMs: number
+  /** Accepted start times, before and after the time of receipt. */
+  windowPastMs: number
+  windowFutureMs: number
+  /** Pause between two heartbeats, told to agents. */
+  heartbeatIntervalMs: number
+}
+
+export function defaultIngestSettings(): IngestSettings {
+  return {
+    limits: defaultIngestLimits(),
+    groupProfiles: 1_000,
+    groupWaitMs: 1_000,
+    queueProfiles: 20_000,
+    queueSamples: 5_000_000,
+    answerTimeoutMs: 30_000,
+    windowPastMs: 14 * 86_400_000,
+    windowFutureMs: 10 * 60_000,
+    heartbeatIntervalMs: 15_000,
+  }
+}

@@ -1,0 +1,165 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf'
+import {
+  type handleUnaryCall,
+  Metadata,
+  type MethodDefinition,
+  Server,
+  type ServiceDefinition,
+  status,
+} from '@grpc/grpc-js'
+import {
+  type HeartbeatRequest,
+  type HeartbeatResponse,
+  HeartbeatResponseSchema,
+  ProfileIngest,
+  type WriteRequest,
+  type WriteResponse,
+  WriteResponseSchema,
+} from '@strobe/proto'
+import { CodedError, toCodedError } from '../../errors.ts'
+import type { IngestProfile } from '../batch.ts'
+import type { Ingest } from '../pipeline.ts'
+import { unpackBody } from '../unpack.ts'
+import { checkBatch, decodeProfileBody } from './decode.ts'
+
+function defineMethod<I extends DescMessage, O extends DescMessage>(
+  method: DescMethodUnary<I, O>,
+): MethodDefinition<MessageShape<I>, MessageShape<O>> {
+  return {
+    path: `/${method.parent.typeName}/${method.name}`,
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: message => Buffer.from(toBinary(method.input, message)),
+    requestDeserialize: bytes => fromBinary(method.input, bytes),
+    responseSerialize: message => Buffer.from(toBinary(method.output, message)),
+    responseDeserialize: bytes => fromBinary(method.output, bytes),
+  }
+}
+
+/** strobe.v1.ProfileIngest as grpc-js wants it; for servers and clients. */
+export const profileIngestService = {
+  Write: defineMethod(ProfileIngest.method.write),
+  Heartbeat: defineMethod(ProfileIngest.method.heartbeat),
+} satisfies ServiceDefinition
+
+export interface StrobeHandlerOptions {
+  /** Throws UNAUTHENTICATED. */
+  tenantOf?: (metadata: Metadata) => string
+  now?: () => number
+}
+
+/** A gRPC server with the service on it; the caller binds and closes it. */
+export function createGrpcServer(ingest: Ingest, options: StrobeHandlerOptions = {}): Server {
+  const server = new Server({
+    // A message at the limit plus its framing; grpc-js itself refuses a larger one before it is held.
+    'grpc.max_receive_message_length': ingest.settings.limits.maxBodyBytes + 4096,
+    'grpc.max_send_message_length': 1024 * 1024,
+  })
+  server.addService(profileIngestService, createStrobeHandlers(ingest, options))
+  return server
+}
+
+export function createStrobeHandlers(ingest: Ingest, options: StrobeHandlerOptions) {
+  const tenantOf = options.tenantOf ?? (() => 'default')
+  const now = options.now ?? Date.now
+
+  const Write: handleUnaryCall<WriteRequest, WriteResponse> = (call, callback) => {
+    write(ingest, tenantOf(call.metadata), call.request, now()).then(
+      answer => callback(null, answer),
+      (error: unknown) => {
+        ingest.countRefusal('strobe', error)
+        callback(toStatus(error))
+      },
+    )
+  }
+  const Heartbeat: handleUnaryCall<HeartbeatRequest, HeartbeatResponse> = (call, callback) => {
+    heartbeat(ingest, tenantOf(call.metadata), call.request, now()).then(
+      answer => callback(null, answer),
+      (error: unknown) => callback(toStatus(error)),
+    )
+  }
+  return { Write, Heartbeat }
+}
+
+async function write(
+  ingest: Ingest,
+  tenant: string,
+  request: WriteRequest,
+  receivedAtMs: number,
+): Promise<WriteResponse> {
+  checkBatch(request.batchId, request.bodies, ingest.settings)
+  const known = await ingest.findKnown(tenant, request.batchId)
+  if (known) return create(WriteResponseSchema, { profiles: known.profiles, duplicate: true })
+  const profiles: IngestProfile[] = []
+  let unpackedBytes = 0
+  for (const [index, body] of request.bodies.entries()) {
+    // The limit is the batch's: sixteen bodies may not cost sixteen times as much.
+    const left = ingest.settings.limits.maxUnpackedBytes - unpackedBytes
+    const pprof = await unpackBody(body.pprof, left)
+    unpackedBytes += pprof.length
+    profiles.push(...decodeProfileBody(pprof, body.series, `bodies[${index}]`, receivedAtMs, ingest.settings))
+  }
+  const answer = await ingest.submit({ tenant, batchId: request.batchId, profiles }, 'strobe')
+  return create(WriteResponseSchema, { profiles: answer.profiles, duplicate: answer.isDuplicate })
+}
+
+const states = new Set(['healthy', 'degraded', 'cannot_profile'])
+
+async function heartbeat(
+  ingest: Ingest,
+  tenant: string,
+  request: HeartbeatRequest,
+  receivedAtMs: number,
+): Promise<HeartbeatResponse> {
+  if (request.host === '') throw new CodedError('BATCH_INVALID', 'host is empty')
+  if (!states.has(request.state)) {
+    throw new CodedError(
+      'BATCH_INVALID',
+      `state is "${request.state}", it must be one of ${[...states].join(', ')}`,
+    )
+  }
+  await ingest.heartbeat(tenant, {
+    host: request.host,
+    version: request.version,
+    kernel: request.kernel,
+    state: request.state,
+    reason: request.reason,
+    startedAtMs: Number(request.startedUnixNanos / 1_000_000n),
+    checks: request.checks.map(({ name, ok, detail, fix }) => ({ name, ok, detail, fix })),
+    counters: Object.fromEntries(
+      Object.entries(request.counters).map(([name, count]) => [name, count.toString()]),
+    ),
+    lastSeenMs: receivedAtMs,
+  })
+  return create(HeartbeatResponseSchema, { heartbeatIntervalMs: ingest.settings.heartbeatIntervalMs })
+}
+
+const grpcStatuses: Record<number, status> = {
+  400: status.INVALID_ARGUMENT,
+  401: status.UNAUTHENTICATED,
+  403: status.PERMISSION_DENIED,
+  413: status.INVALID_ARGUMENT,
+  429: status.RESOURCE_EXHAUSTED,
+  503: status.UNAVAILABLE,
+  507: status.UNAVAILABLE,
+}
+
+function toStatus(error: unknown): { code: status; details: string; metadata: Metadata } {
+  const coded = toCodedError(error)
+  const metadata = new Metadata()
+  metadata.set('strobe-error-code', coded.code)
+  const { retryAfterMs } = coded.details
+  if (typeof retryAfterMs === 'number') metadata.set('strobe-retry-after-ms', String(retryAfterMs))
+  return {
+    code: grpcStatuses[coded.status] ?? status.INTERNAL,
+    details: `${coded.code}: ${coded.message}`,
+    metadata,
+  }
+}

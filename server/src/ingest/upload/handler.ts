@@ -1,0 +1,112 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { Request, RequestHandler } from 'express'
+import { CodedError } from '../../errors.ts'
+import { TIME_OUTSIDE_WINDOW } from '../batch.ts'
+import type { Ingest } from '../pipeline.ts'
+import { unpackBody } from '../unpack.ts'
+import { decodeUpload, type UploadOptions } from './decode.ts'
+
+export interface UploadAnswer {
+  profiles: { type: string; samples: number; total: string }[]
+  /** Hex. */
+  batchId: string
+  retimed: boolean
+  /** RFC 3339; only when retimed. */
+  originalTime?: string
+}
+
+/**
+ * POST /api/v1/profiles: one pprof message, gzip or not. A sender that may retry gives an Idempotency-Key,
+ * the same each time. Errors go to next, as CodedError.
+ */
+export function createUploadHandler(
+  ingest: Ingest,
+  options: { tenantOf?: (request: Request) => string; now?: () => number } = {},
+): RequestHandler {
+  return (request, response, next) => {
+    const search = new URL(request.originalUrl, 'http://localhost').searchParams
+    const key = request.get('idempotency-key') ?? ''
+    receiveUpload(ingest, request, search, {
+      tenant: options.tenantOf?.(request) ?? 'default',
+      receivedAtMs: (options.now ?? Date.now)(),
+      idempotencyKey: key,
+    }).then(
+      answer => response.json(answer),
+      (error: unknown) => next(error),
+    )
+  }
+}
+
+/** The same without express. Throws CodedError; nothing is stored then. */
+export async function receiveUpload(
+  ingest: Ingest,
+  request: IncomingMessage,
+  search: URLSearchParams,
+  context: { tenant: string; receivedAtMs: number; idempotencyKey: string },
+): Promise<UploadAnswer> {
+  try {
+    const { limits } = ingest.settings
+    const sent = await readBody(request, limits.maxBodyBytes)
+    const bytes = await unpackBody(sent, limits.maxUnpackedBytes)
+    const profiles = decodeUpload(bytes, readOptions(search), context.receivedAtMs, ingest.settings)
+    const batchId = context.idempotencyKey
+      ? createHash('sha256').update(`${context.tenant}\0${context.idempotencyKey}`).digest().subarray(0, 16)
+      : randomBytes(16)
+    await ingest.submit({ tenant: context.tenant, batchId, profiles }, 'upload')
+    const first = profiles[0]!
+    const isRetimed = first.flags === TIME_OUTSIDE_WINDOW
+    return {
+      profiles: profiles.map(profile => ({
+        type: profile.type,
+        samples: profile.samples.length,
+        total: totalOf(profile.body.values, profile.body.sampleStack.length, profile.column).toString(),
+      })),
+      batchId: batchId.toString('hex'),
+      retimed: isRetimed,
+      ...(isRetimed ? { originalTime: new Date(first.originalTimeMs).toISOString() } : {}),
+    }
+  } catch (error) {
+    ingest.countRefusal('upload', error)
+    throw error
+  }
+}
+
+function totalOf(values: BigInt64Array, samples: number, column: number): bigint {
+  const width = values.length / samples
+  let total = 0n
+  for (let sample = 0; sample < samples; sample++) total += values[sample * width + column]!
+  return total
+}
+
+function readOptions(search: URLSearchParams): UploadOptions {
+  const labels = [...search]
+    .filter(([name]) => name.startsWith('label.'))
+    .map(([name, value]) => ({ name: name.slice('label.'.length), value }))
+  return {
+    service: search.get('service') ?? '',
+    profileName: search.get('name') ?? '',
+    source: search.get('source') ?? '',
+    isTimeKept: ['1', 'true'].includes(search.get('keepTime') ?? ''),
+    labels,
+  }
+}
+
+async function readBody(request: IncomingMessage, limitBytes: number): Promise<Uint8Array> {
+  const tooLarge = (observed: number) =>
+    new CodedError(
+      'BODY_TOO_LARGE',
+      `the body has ${observed} bytes or more, the limit is ${limitBytes} (STROBE_MAX_UPLOAD_BYTES); send shorter profiles or raise it`,
+      { observed, limit: limitBytes },
+    )
+  const declared = Number(request.headers['content-length'] ?? 0)
+  if (declared > limitBytes) throw tooLarge(declared)
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of request) {
+    length += (chunk as Buffer).length
+    if (length > limitBytes) throw tooLarge(length)
+    chunks.push(chunk as Buffer)
+  }
+  return Buffer.concat(chunks)
+}

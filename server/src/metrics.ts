@@ -1,0 +1,86 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/** What the server counts of itself, on a registry of its own. */
+export function createServerMetrics() {
+  const registry = new Registry()
+  const registers = [registry]
+  return {
+    registry,
+    batches: new Counter({
+      name: 'strobe_ingest_batches_total',
+      help: 'Batches answered, by protocol and outcome: stored, duplicate, refused',
+      labelNames: ['protocol', 'outcome'] as const,
+      registers,
+    }),
+    refused: new Counter({
+      name: 'strobe_ingest_refused_total',
+      help: 'Batches refused, by error code',
+      labelNames: ['protocol', 'code'] as const,
+      registers,
+    }),
+    profiles: new Counter({
+      name: 'strobe_ingest_profiles_total',
+      help: 'Profiles stored',
+      registers,
+    }),
+    samples: new Counter({
+      name: 'strobe_ingest_samples_total',
+      help: 'Sample rows stored',
+      registers,
+    }),
+    dropped: new Counter({
+      name: 'strobe_ingest_dropped_total',
+      help: 'Things left out of profiles that were stored, by reason',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
+    retimed: new Counter({
+      name: 'strobe_ingest_retimed_total',
+      help: 'Profiles given the time of receipt, by reason: missing, outside_window',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
+    queuedProfiles: new Gauge({
+      name: 'strobe_ingest_queued_profiles',
+      help: 'Profiles that wait for the store',
+      registers,
+    }),
+    heartbeats: new Counter({
+      name: 'strobe_ingest_heartbeats_total',
+      help: 'Heartbeats of agents, by outcome',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    insertedRows: new Counter({
+      name: 'strobe_store_inserted_rows_total',
+      help: 'Rows sent to the store, by table',
+      labelNames: ['table'] as const,
+      registers,
+    }),
+    insertRetries: new Counter({
+      name: 'strobe_store_retries_total',
+      help: 'Statements of ingest tried again, by reason',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
+    insertSeconds: new Histogram({
+      name: 'strobe_store_insert_seconds',
+      help: 'Time to make one group durable',
+      buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+      registers,
+    }),
+    replayedGroups: new Counter({
+      name: 'strobe_journal_replayed_groups_total',
+      help: 'Groups found in the journal at start, by outcome: stored, known, damaged, refused',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    engineRestarts: new Counter({
+      name: 'strobe_engine_restarts_total',
+      help: 'Times the embedded engine ended by itself and was started again',
+      registers,
+    }),
+  }
+}
+
+export type ServerMetrics = ReturnType<typeof createServerMetrics>
