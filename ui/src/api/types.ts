@@ -1,0 +1,118 @@
+/** Shapes of the answers of /api/v1. Times are unix ms, weights are in the answer's unit. */
+
+export interface Meta {
+  from: number
+  to: number
+  profiles: number
+  coveredSeconds: number
+  /** Counts of samples. */
+  expected: number
+  lost: number
+  truncated: number
+  unsymbolized: number
+  /** Minutes of the range in which no matching series reported, of so many minutes in it. */
+  missingMinutes: number
+  minutes: number
+  rowsRead: number
+  bytesRead: number
+  elapsedMs: number
+}
+
+export interface Service {
+  name: string
+  types: string[]
+  instances: number
+  versions: string[]
+  lastSeen: number
+  /** null when the service reports no cpu profile. */
+  cores: number | null
+  demo?: boolean
+}
+
+export interface ProfileType {
+  id: string
+  name: string
+  sampleType: string
+  unit: string
+  periodType: string
+  periodUnit: string
+  title: string
+}
+
+export interface Series {
+  labels: Record<string, string>
+  /** null where nothing reported. */
+  points: [ms: number, value: number | null][]
+}
+
+export type FrameKind = 'native' | 'kernel' | 'jit' | 'interpreted' | 'unsymbolized' | 'omitted' | 'none'
+
+/** A call tree in columns: node 0 is the root, depth first, siblings by total, largest first. */
+export interface FlamegraphAnswer {
+  unit: string
+  total: number
+  /** Frames in four columns; nodes.name points into them. */
+  names: string[]
+  files: string[]
+  modules: string[]
+  kinds: FrameKind[]
+  nodes: { name: number[]; parent: number[]; self: number[]; total: number[] }
+  omitted: { nodes: number; weight: number }
+  meta: Meta
+}
+
+export interface FunctionRow {
+  name: string
+  file: string
+  module: string
+  kind: FrameKind
+  self: number
+  total: number
+}
+
+export interface AgentCheck {
+  name: string
+  ok: boolean
+  detail: string
+  fix: string
+}
+
+export interface Agent {
+  host: string
+  version: string
+  kernel: string
+  state: 'healthy' | 'degraded' | 'cannot_profile' | 'silent'
+  reason: string
+  lastSeen: number
+  checks: AgentCheck[]
+  counters: Record<string, number>
+}
+
+export interface Status {
+  version: string
+  demo: boolean
+  startedAt: number
+  store: { ready: boolean; reason?: string }
+  address: string
+  dataDir: string
+}
+
+export interface ServicesAnswer {
+  services: Service[]
+  meta: Meta
+}
+
+export interface SeriesAnswer {
+  unit: string
+  stepMs: number
+  series: Series[]
+  meta: Meta
+}
+
+export interface FunctionsAnswer {
+  unit: string
+  total: number
+  functions: FunctionRow[]
+  omitted: { functions: number; self: number }
+  meta: Meta
+}

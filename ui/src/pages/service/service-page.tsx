@@ -1,0 +1,353 @@
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
+import { getRouteApi } from '@tanstack/react-router'
+import { RotateCw } from 'lucide-react'
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { Tab, TabList, TabPanel, Tabs } from 'react-aria-components'
+import { useApi } from '../../api/api-context.ts'
+import type { Meta, ProfileType } from '../../api/types.ts'
+import { ChoicePicker, IconButton } from '../../components/controls.tsx'
+import { countOf, formatShare } from '../../components/format.ts'
+import { LabelFilter } from '../../components/label-filter.tsx'
+import { ErrorNotice, WarningStrip } from '../../components/notices.tsx'
+import { RangePicker } from '../../components/range-picker.tsx'
+import { searchTree } from '../../flamegraph/search.ts'
+import { findPath, frameOf, pathHash, readTree } from '../../flamegraph/tree.ts'
+import type { ServiceSearch } from '../../state/search-params.ts'
+import { formatSelector, type Matcher, parseSelector } from '../../state/selector.ts'
+import { resolveRange } from '../../state/time-range.ts'
+import { EmptyReason } from './empty-reason.tsx'
+import { FlamePanel, FlameSkeleton, FlameToolbar } from './flame-panel.tsx'
+import { CoverageFooter, FrameDetails } from './frame-details.tsx'
+import { FunctionTable } from './function-table.tsx'
+import { useIsWide } from './use-is-wide.ts'
+
+const TimeSeries = lazy(() => import('../../components/time-series.tsx'))
+const route = getRouteApi('/s/$service')
+const nodeLimit = 2500
+const functionLimit = 1000
+const seriesPoints = 300
+const formats = [
+  { name: 'pprof', format: 'pprof' },
+  { name: 'Folded stacks', format: 'folded' },
+  { name: 'speedscope', format: 'speedscope' },
+] as const
+
+export function ServicePage() {
+  const api = useApi()
+  const { service } = route.useParams()
+  const search = route.useSearch()
+  const navigate = route.useNavigate()
+  const isWide = useIsWide()
+  const findField = useRef<HTMLInputElement>(null)
+  const [pointed, setPointed] = useState<number | null>(null)
+  const [refreshes, setRefreshes] = useState(0)
+
+  const patch = useCallback(
+    (change: ServiceSearch, replace = false) =>
+      navigate({ search: previous => ({ ...previous, ...change }), replace }),
+    [navigate],
+  )
+  const from = search.from ?? 'now-1h'
+  const to = search.to ?? 'now'
+  // 'now' is resolved once for all requests of the page: table and graph show the same samples.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a refresh moves 'now'
+  const range = useMemo(() => resolveRange(from, to, Date.now()), [from, to, refreshes])
+  const scope: Matcher[] = useMemo(
+    () => [{ label: 'service_name', operator: '=', value: service }],
+    [service],
+  )
+  const filter = search.q ?? ''
+  const matchers = parseSelector(filter)
+  const query = formatSelector([...scope, ...(matchers ?? [])])
+
+  useEffect(() => {
+    document.title = `${service} · Strobe`
+  }, [service])
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      const isTyping =
+        event.target instanceof HTMLElement && event.target.closest('input, textarea, [role=listbox]')
+      if (event.key !== '/' || isTyping || event.ctrlKey || event.metaKey) return
+      event.preventDefault()
+      findField.current?.focus()
+    }
+    addEventListener('keydown', onKey)
+    return () => removeEventListener('keydown', onKey)
+  }, [])
+
+  const types = useQuery({
+    queryKey: ['profile-types', service, range],
+    queryFn: ({ signal }) => api.profileTypes(formatSelector(scope), range, signal),
+    placeholderData: keepPreviousData,
+  })
+  const type = search.type ?? preferredType(types.data)
+  const selection = { type: type ?? '', query, ...range }
+  const isEnabled = type !== undefined && matchers !== null
+  const flamegraph = useQuery({
+    queryKey: ['flamegraph', selection],
+    queryFn: ({ signal }) => api.flamegraph({ ...selection, nodes: nodeLimit }, signal),
+    placeholderData: keepPreviousData,
+    enabled: isEnabled,
+  })
+  const functionSort = search.sort?.includes('total') ? 'total' : 'self'
+  const functions = useQuery({
+    queryKey: ['functions', selection, functionSort],
+    queryFn: ({ signal }) =>
+      api.functions({ ...selection, sort: functionSort, limit: functionLimit }, signal),
+    placeholderData: keepPreviousData,
+    enabled: isEnabled,
+  })
+  const by = search.by ?? ''
+  const series = useQuery({
+    queryKey: ['series', selection, by],
+    queryFn: ({ signal }) => api.series({ ...selection, by, points: seriesPoints }, signal),
+    placeholderData: keepPreviousData,
+    enabled: isEnabled,
+  })
+  const labels = useQuery({
+    queryKey: ['labels', formatSelector(scope), range],
+    queryFn: ({ signal }) => api.labels(formatSelector(scope), range, signal),
+    placeholderData: keepPreviousData,
+  })
+
+  const tree = useMemo(() => (flamegraph.data ? readTree(flamegraph.data) : null), [flamegraph.data])
+  const found = useMemo(() => (tree ? searchTree(tree, search.find ?? '') : null), [tree, search.find])
+  const zoomed = useMemo(() => (tree ? findPath(tree, search.at ?? '') : 0), [tree, search.at])
+  const zoom = Math.max(zoomed, 0)
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a node number means nothing in another tree
+  useEffect(() => setPointed(null), [tree])
+  const unsymbolizedShare = useMemo(() => {
+    if (!tree) return 0
+    let weight = 0
+    tree.self.forEach((self, node) => {
+      if (frameOf(tree, node).kind === 'unsymbolized') weight += self
+    })
+    return weight / (tree.total || 1)
+  }, [tree])
+
+  const onZoom = useCallback(
+    (node: number) => {
+      if (tree) patch({ at: pathHash(tree, node) })
+    },
+    [tree, patch],
+  )
+  const onFind = useCallback((term: string) => patch({ find: term }, true), [patch])
+  const onRange = (next: { from: string; to: string }) => patch(next)
+  const retry = () => {
+    for (const one of [types, flamegraph, functions, series]) if (one.error) one.refetch()
+  }
+
+  const error = types.error ?? flamegraph.error ?? functions.error ?? series.error
+  const isTypeMissing = types.data !== undefined && type === undefined
+  const isEmpty =
+    isTypeMissing ||
+    (flamegraph.data !== undefined && !flamegraph.isPlaceholderData && flamegraph.data.total === 0)
+  const isStale = flamegraph.isPlaceholderData || functions.isPlaceholderData
+  const meta = flamegraph.data?.meta
+  const typeChoices = (types.data ?? []).map(one => ({ id: one.id, text: one.title, hint: one.unit }))
+  if (type !== undefined && !typeChoices.some(one => one.id === type)) {
+    typeChoices.push({ id: type, text: type.split(':')[1] ?? type, hint: 'not collected' })
+  }
+  const byChoices = [
+    { id: '', text: 'nothing' },
+    ...(labels.data ?? [])
+      .filter(label => label !== 'service_name')
+      .map(label => ({ id: label, text: label })),
+  ]
+  if (by !== '' && !byChoices.some(one => one.id === by)) byChoices.push({ id: by, text: by })
+
+  const table = functions.data ? (
+    <FunctionTable
+      answer={functions.data}
+      find={search.find ?? ''}
+      sort={search.sort}
+      isStale={functions.isPlaceholderData}
+      onSort={sort => patch({ sort }, true)}
+      onFind={onFind}
+    />
+  ) : (
+    <TableSkeleton />
+  )
+  const graph = tree ? (
+    <FlamePanel
+      tree={tree}
+      zoom={zoom}
+      search={found}
+      isIcicle={search.shape !== 'flame'}
+      isStale={flamegraph.isPlaceholderData}
+      isZoomLost={zoomed < 0}
+      onZoom={onZoom}
+      onPoint={setPointed}
+    />
+  ) : (
+    <FlameSkeleton />
+  )
+
+  return (
+    <div className="flex min-h-full flex-col wide:h-full wide:min-h-[560px]">
+      <div className="flex shrink-0 flex-wrap items-center gap-2 border-b border-line bg-panel px-4 py-2">
+        <h1 className="mr-2 max-w-72 truncate text-[16px] font-semibold tracking-tight" title={service}>
+          {service}
+        </h1>
+        <ChoicePicker
+          label="Profile type"
+          choices={typeChoices}
+          value={type ?? ''}
+          onChange={id => patch({ type: id })}
+        />
+        <LabelFilter query={filter} scope={scope} range={range} onChange={q => patch({ q })} />
+        <div className="ml-auto flex items-center gap-2">
+          <RangePicker from={from} to={to} onChange={onRange} />
+          <IconButton label="Refresh" onPress={() => setRefreshes(count => count + 1)}>
+            <RotateCw
+              size={15}
+              aria-hidden="true"
+              className={flamegraph.isFetching ? 'animate-spin motion-reduce:animate-none' : ''}
+            />
+          </IconButton>
+        </div>
+      </div>
+      {error && (
+        <div className="shrink-0 px-4 py-2">
+          <ErrorNotice error={error} isDataKept={tree !== null} onRetry={retry} />
+        </div>
+      )}
+      {meta && !isEmpty && <Partial meta={meta} />}
+      {isEmpty ? (
+        <EmptyReason
+          service={service}
+          scope={scope}
+          query={filter}
+          type={type ?? ''}
+          types={types.data ?? []}
+          range={range}
+          onType={id => patch({ type: id })}
+          onClearFilter={() => patch({ q: '' })}
+          onRange={(start, end) => patch({ from: start, to: end })}
+        />
+      ) : error && !tree ? null : (
+        <>
+          <div className="relative shrink-0 bg-panel">
+            {series.data ? (
+              <Suspense fallback={<div className="h-[152px]" />}>
+                <TimeSeries
+                  answer={series.data}
+                  range={range}
+                  isStale={series.isPlaceholderData}
+                  tools={
+                    <ChoicePicker
+                      label="Split by"
+                      isSmall
+                      choices={byChoices}
+                      value={by}
+                      onChange={label => patch({ by: label }, true)}
+                    />
+                  }
+                  onRange={(start, end) => patch({ from: String(start), to: String(end) })}
+                />
+              </Suspense>
+            ) : (
+              <output aria-label="Loading the time series" className="block h-[152px] p-4">
+                <span className="block h-full animate-pulse rounded bg-hover" />
+              </output>
+            )}
+          </div>
+          <FlameToolbar
+            tree={tree}
+            find={search.find ?? ''}
+            search={found}
+            zoom={zoom}
+            isIcicle={search.shape !== 'flame'}
+            downloads={formats.map(({ name, format }) => ({ name, url: api.profileUrl(selection, format) }))}
+            findField={findField}
+            onFind={onFind}
+            onZoom={onZoom}
+            onShape={isIcicle => patch({ shape: isIcicle ? 'icicle' : 'flame' }, true)}
+          />
+          <div aria-busy={isStale} className="flex min-h-0 flex-1">
+            {isWide ? (
+              <>
+                <section
+                  aria-label="Functions"
+                  className="w-[36%] min-w-0 shrink-0 border-r border-line bg-panel"
+                >
+                  {table}
+                </section>
+                <section aria-label="Flame graph" className="min-w-0 flex-1 bg-panel px-2 pb-1">
+                  {graph}
+                </section>
+              </>
+            ) : (
+              <Tabs
+                selectedKey={search.view ?? 'flame'}
+                onSelectionChange={key => patch({ view: key === 'table' ? 'table' : 'flame' }, true)}
+                className="flex min-w-0 flex-1 flex-col bg-panel"
+              >
+                <TabList aria-label="View" className="flex border-b border-line px-2">
+                  <ViewTab id="flame">Flame graph</ViewTab>
+                  <ViewTab id="table">Functions</ViewTab>
+                </TabList>
+                <TabPanel id="flame" className="h-[60vh] px-1">
+                  {graph}
+                </TabPanel>
+                <TabPanel id="table" className="h-[60vh]">
+                  {table}
+                </TabPanel>
+              </Tabs>
+            )}
+          </div>
+          {tree && meta && (
+            <>
+              <FrameDetails tree={tree} node={Math.min(pointed ?? zoom, tree.frame.length - 1)} meta={meta} />
+              <CoverageFooter
+                meta={meta}
+                omittedShare={(flamegraph.data?.omitted.weight ?? 0) / (tree.total || 1)}
+                unsymbolizedShare={unsymbolizedShare}
+              />
+            </>
+          )}
+        </>
+      )}
+    </div>
+  )
+}
+
+function preferredType(types: ProfileType[] | undefined): string | undefined {
+  return (types?.find(one => one.sampleType === 'cpu') ?? types?.[0])?.id
+}
+
+/** Says so when the answer stands on less than the range asked for. */
+function Partial({ meta }: { meta: Meta }) {
+  const parts = [
+    ...(meta.missingMinutes > 0 && meta.missingMinutes >= meta.minutes / 2
+      ? [`${meta.missingMinutes} of ${countOf(meta.minutes, 'minute')} have no profile`]
+      : []),
+    ...(meta.lost > meta.expected / 100
+      ? [`the agent lost ${formatShare(meta.lost / Math.max(meta.expected, 1))} of the samples`]
+      : []),
+  ]
+  return parts.length === 0 ? null : <WarningStrip>Partial: {parts.join('; ')}.</WarningStrip>
+}
+
+function ViewTab({ id, children }: { id: string; children: string }) {
+  return (
+    <Tab
+      id={id}
+      className="cursor-pointer border-b-2 border-transparent px-3 py-1.5 text-muted outline-offset-[-2px] data-[selected]:border-accent data-[selected]:font-medium data-[selected]:text-ink"
+    >
+      {children}
+    </Tab>
+  )
+}
+
+function TableSkeleton() {
+  return (
+    <output aria-label="Loading the functions" className="flex flex-col">
+      {['w-48', 'w-64', 'w-40', 'w-56', 'w-32', 'w-60'].map(width => (
+        <span key={width} className="flex h-7 items-center px-2">
+          <span className={`h-2.5 ${width} animate-pulse rounded bg-hover`} />
+        </span>
+      ))}
+    </output>
+  )
+}

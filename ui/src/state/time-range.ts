@@ -1,0 +1,43 @@
+/** Time ranges as the URL holds them: 'now', 'now-15m' or unix ms. */
+
+const unitMs: Record<string, number> = { s: 1e3, m: 6e4, h: 36e5, d: 864e5, w: 6048e5 }
+
+export const presets = [
+  { from: 'now-15m', label: 'Last 15 minutes' },
+  { from: 'now-1h', label: 'Last hour' },
+  { from: 'now-6h', label: 'Last 6 hours' },
+  { from: 'now-24h', label: 'Last 24 hours' },
+  { from: 'now-7d', label: 'Last 7 days' },
+  { from: 'now-14d', label: 'Last 14 days' },
+]
+
+/** Unix ms of a moment, or null when it is none. */
+export function resolveMoment(moment: string, nowMs: number): number | null {
+  const relative = /^now(?:-(\d{1,6})([smhdw]))?$/.exec(moment)
+  if (relative) return nowMs - Number(relative[1] ?? 0) * (unitMs[relative[2] ?? 's'] ?? 0)
+  if (/^\d{1,15}$/.test(moment)) return Number(moment)
+  const parsed = Date.parse(moment)
+  return Number.isNaN(parsed) ? null : parsed
+}
+
+/** The range in unix ms; falls back to the last hour when from or to cannot be read or are reversed. */
+export function resolveRange(from: string, to: string, nowMs: number): { from: number; to: number } {
+  const start = resolveMoment(from, nowMs)
+  const end = resolveMoment(to, nowMs)
+  return start === null || end === null || start >= end
+    ? { from: nowMs - 36e5, to: nowMs }
+    : { from: start, to: end }
+}
+
+export function describeRange(from: string, to: string): string {
+  const preset = to === 'now' ? presets.find(one => one.from === from) : undefined
+  if (preset) return preset.label
+  const start = resolveMoment(from, Date.now())
+  const end = resolveMoment(to, Date.now())
+  if (start === null || end === null) return 'Last hour'
+  const sameDay = new Date(start).toDateString() === new Date(end).toDateString()
+  const time = { hour: '2-digit', minute: '2-digit', second: '2-digit' } as const
+  const day = { day: 'numeric', month: 'short' } as const
+  const first = new Date(start).toLocaleString('en-GB', { ...day, ...time })
+  return `${first} – ${new Date(end).toLocaleString('en-GB', sameDay ? time : { ...day, ...time })}`
+}
