@@ -86,7 +86,7 @@ enum register_rule {
   REG_SAME = 0,
   REG_CFA = 1,      /* saved at CFA + offset */
   REG_UNDEFINED = 2,
-  REG_RBP = 3,      /* saved at rbp + offset */
+  REG_AT_RBP = 3,   /* saved at rbp + offset */
 };
 struct unwind_rule {
   __u8 kind;
