@@ -1,0 +1,86 @@
+/** How an interpreter's command line names the program it runs. */
+interface CommandLine {
+  executable: RegExp
+  /** Flags whose value is the next argument. */
+  takesValue: RegExp
+  /** Flags after which no file names the program (inline code). */
+  inline: RegExp
+  /** Flags whose next argument is the program. */
+  program: RegExp
+}
+
+const never = /^(?!)/
+const commandLines: CommandLine[] = [
+  {
+    executable: /^(python|pypy)[\d.]*$/,
+    takesValue: /^(-[WX]|--check-hash-based-pycs)$/,
+    inline: /^-[a-zA-Z]*c$/,
+    program: /^-[a-zA-Z]*m$/,
+  },
+  {
+    executable: /^(node|nodejs|bun|deno)$/,
+    takesValue: /^(-r|-C|--require|--import|--loader|--experimental-loader|--env-file|--conditions|--title)$/,
+    inline: /^(-e|-p|-pe|--eval|--print|--test|repl|eval)$/,
+    program: never,
+  },
+  {
+    executable: /^java$/,
+    takesValue: /^(-cp|-classpath|--class-path|-p|--module-path|--add-(modules|opens|exports|reads))$/,
+    inline: never,
+    program: /^(-jar|-m|--module)$/,
+  },
+  { executable: /^ruby[\d.]*$/, takesValue: /^-[ICrEx]$/, inline: /^-\w*e$/, program: never },
+  { executable: /^perl[\d.]*$/, takesValue: /^-I$/, inline: /^-\w*[eE]$/, program: never },
+  { executable: /^php[\d.]*$/, takesValue: /^-[cdz]$/, inline: /^-[rBRFSa]$/, program: /^-f$/ },
+  {
+    executable: /^dotnet$/,
+    takesValue: /^--(fx-version|roll-forward|depsfile)$/,
+    inline: never,
+    program: never,
+  },
+  { executable: /^(ba|da|z|k|fi)?sh$/, takesValue: /^(-o|-O|--rcfile)$/, inline: /^-\w*c$/, program: never },
+]
+
+// Names that say nothing alone: the folder tells whose main it is.
+const generic = /^(main|index|app|server|cli|run|start|manage|wsgi|asgi|worker|__main__|entrypoint)$/
+const genericFolder = /^(src|dist|build|lib|libexec|bin|out|target|cmd|scripts?|)$/
+
+/**
+ * The script, jar, module or main class that an interpreter runs; '' when the executable is no
+ * interpreter or its code stands on the command line.
+ *
+ *   python3 -u -m celery.bin worker    celery.bin
+ *   java -cp a:b -Xmx1g com.x.Main     com.x.Main
+ *   java -jar /srv/shop-1.4.2.jar      shop          (a version would make each release a new service)
+ *   node --import x /srv/shop/src/main.js   shop
+ */
+export function interpreterProgram(executable: string, cmdline: readonly string[], cwd: string): string {
+  const line = commandLines.find(candidate => candidate.executable.test(executable))
+  if (!line) return ''
+  for (let index = 1; index < cmdline.length; index++) {
+    const argument = cmdline[index]!
+    if (argument === '--') return programName(cmdline[index + 1] ?? '', cwd)
+    if (line.program.test(argument)) return programName(cmdline[index + 1] ?? '', cwd)
+    if (line.inline.test(argument)) return ''
+    if (line.takesValue.test(argument)) index++
+    // deno and bun run FILE, node inspect FILE, dotnet exec FILE
+    else if (!argument.startsWith('-') && argument !== '' && !/^(run|inspect|exec)$/.test(argument))
+      return programName(argument, cwd)
+  }
+  return ''
+}
+
+function programName(path: string, cwd: string): string {
+  if (!/[/.]/.test(path)) return path
+  const segments = (path.startsWith('/') ? path : `${cwd}/${path}`)
+    .split('/')
+    .filter(s => s !== '.' && s !== '')
+  const file = segments.pop() ?? ''
+  const extension = /\.(py|pyc|pyz|js|mjs|cjs|ts|mts|cts|rb|pl|php|sh|bash|jar|war|dll|exe|phar)$/
+  // `python -m celery.bin` and `java com.x.Main` have dots and no file.
+  if (!path.includes('/') && !extension.test(file)) return path
+  const base = file.replace(extension, '').replace(/[-_]v?\d+(\.\d+)+([-.+][\w.-]*)?$/, '')
+  if (!generic.test(base)) return base
+  const folder = segments.findLast(segment => !genericFolder.test(segment))
+  return folder ?? base
+}

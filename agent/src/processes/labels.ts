@@ -1,0 +1,66 @@
+import type { NativeProcess } from '../bpf/native.ts'
+import { parseCgroup } from './cgroup.ts'
+import { interpreterProgram } from './interpreter-program.ts'
+
+/** One label set: what tells a series from another. Names sorted; values never empty. */
+export type SeriesLabels = readonly (readonly [name: string, value: string])[]
+
+const maxLabelBytes = 200
+
+/** Programs that start other programs for people or for the system: their children are not their helpers. */
+const launchers = new Set([
+  ...['systemd', 'init', 'tini', 'dumb-init', 's6-svscan', 'runit', 'supervisord', 'containerd-shim-runc-v2'],
+  ...['containerd-shim', 'conmon', 'dockerd', 'sshd', 'sshd-session', 'login', 'su', 'sudo', 'cron', 'crond'],
+  ...['tmux', 'tmux: server', 'screen', 'sh', 'dash', 'bash', 'zsh', 'fish', 'ksh', 'strobe-launch', 'make'],
+])
+
+/**
+ * The service a process belongs to, by the first rule that answers: systemd service unit; script, jar or
+ * main module of an interpreter; executable; thread name; container. A kernel thread is 'kernel'.
+ */
+export function serviceName(process: NativeProcess, isKernelThread: boolean): string {
+  if (isKernelThread) return 'kernel'
+  const { unit, containerId } = parseCgroup(process.cgroup)
+  if (unit && !containerId) return labelValue(unit)
+  const executable = executableName(process)
+  const program = interpreterProgram(executable, process.cmdline, process.cwd)
+  return labelValue(program || executable || containerId.slice(0, 12) || 'unknown')
+}
+
+/** Base name of the executable, of the thread's name when the executable was gone; may be ''. */
+export function executableName(process: NativeProcess): string {
+  const path = process.exe.replace(/ \(deleted\)$/, '')
+  return path.slice(path.lastIndexOf('/') + 1) || process.comm
+}
+
+/** Whether a short-lived child may be counted as a part of this process's service. */
+export function adoptsHelpers(process: NativeProcess): boolean {
+  return process.pid > 1 && !launchers.has(executableName(process)) && !launchers.has(process.comm)
+}
+
+/** Labels of a process's series. service: from serviceName, of the process or of the parent it helps. */
+export function seriesLabels(
+  process: NativeProcess,
+  isKernelThread: boolean,
+  service: string,
+  hostName: string,
+): SeriesLabels {
+  const { containerId } = parseCgroup(process.cgroup)
+  const labels: [string, string][] = []
+  if (containerId) labels.push(['container_id', containerId])
+  labels.push(['host_name', labelValue(hostName)])
+  labels.push(['process_executable_name', isKernelThread ? 'kernel' : labelValue(executableName(process))])
+  labels.push(['service_name', service])
+  return labels.filter(([, value]) => value !== '')
+}
+
+/** Printable and bounded: names come from the processes themselves, which may choose anything. */
+export function labelValue(text: string): string {
+  const printable = text.replace(/\p{Cc}/gu, '?').trim()
+  if (Buffer.byteLength(printable) <= maxLabelBytes) return printable
+  // Cut inside a character: the partial one decodes to U+FFFD, dropped here.
+  return Buffer.from(printable)
+    .subarray(0, maxLabelBytes)
+    .toString()
+    .replace(/\uFFFD+$/, '')
+}

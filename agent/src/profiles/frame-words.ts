@@ -1,0 +1,57 @@
+import { AgentError } from '../errors.ts'
+
+// Field positions of bpf/profiler/types.h, read as 32-bit halves: a BigInt a frame would dominate the window.
+const frameNative = 1
+const frameKernel = 2
+const frameJit = 3
+const frameInterpreted = 4
+
+export type FrameWordKind = 'native' | 'kernel' | 'jit' | 'interpreted'
+
+/** A frame of a stack. scope and position together identify it and are exact in a double. */
+export interface FrameWord {
+  kind: FrameWordKind
+  /** kind and file id. */
+  scope: number
+  /** native: vaddr minus the file's lowest; kernel: low 48 bits of the address; 0 for the others. */
+  position: number
+  fileId: number
+  /** What symbolize takes: header word and first payload word. */
+  header: bigint
+  payload: bigint
+}
+
+/**
+ * Walks the frames of one stack, leaf first. words: frame words in [from, to).
+ * Throws FRAME_WORD_INVALID on an unknown kind or a payload that is cut off.
+ */
+export function decodeFrameWords(words: BigUint64Array, from: number, to: number): FrameWord[] {
+  const halves = new Uint32Array(words.buffer, words.byteOffset, words.length * 2)
+  const frames: FrameWord[] = []
+  for (let at = from; at < to; ) {
+    const low = halves[at * 2]!
+    const high = halves[at * 2 + 1]!
+    const kind = high >>> 28
+    const payloadWords = kind === frameNative ? 0 : kind === frameInterpreted ? 2 : 1
+    if (kind < frameNative || kind > frameInterpreted || at + 1 + payloadWords > to)
+      throw new AgentError(
+        'FRAME_WORD_INVALID',
+        `word ${at} of the window's stacks is 0x${words[at]!.toString(16)}, no frame of this version; addon and agent differ, build the addon again`,
+      )
+    const header = words[at]!
+    const payload = payloadWords > 0 ? words[at + 1]! : 0n
+    const scope = high >>> 4
+    const fileId = scope & 0xffffff
+    if (kind === frameNative)
+      frames.push({ kind: 'native', scope, position: (high & 0xf) * 2 ** 32 + low, fileId, header, payload })
+    else if (kind === frameKernel) {
+      const position = (halves[at * 2 + 3]! & 0xffff) * 2 ** 32 + halves[at * 2 + 2]!
+      frames.push({ kind: 'kernel', scope, position, fileId: 0, header, payload })
+    } else {
+      const name = kind === frameJit ? 'jit' : 'interpreted'
+      frames.push({ kind: name, scope: kind << 24, position: 0, fileId: 0, header, payload })
+    }
+    at += 1 + payloadWords
+  }
+  return frames
+}
