@@ -1,9 +1,12 @@
 import type { IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
 import { CodedError } from '../errors.ts'
 
 export interface GuardSettings {
   /** Besides localhost, 127.0.0.1 and [::1]; any port. */
   allowedHosts: string[]
+  /** Addresses as hosts: a rebound name never reads as one, so they are safe where other machines may call. */
+  isAnyAddressAllowed?: boolean
 }
 
 /**
@@ -17,7 +20,7 @@ export function checkRequest(
   settings: GuardSettings,
 ): void {
   const host = request.headers.host ?? ''
-  if (!isHostAllowed(host, settings.allowedHosts))
+  if (!isHostAllowed(host, settings))
     throw new CodedError(
       'HOST_NOT_ALLOWED',
       `requests for host "${host.slice(0, 200)}" are refused; use localhost, or add the name to STROBE_ALLOWED_HOSTS`,
@@ -42,9 +45,12 @@ export function checkContentType(request: Pick<IncomingMessage, 'headers'>, allo
   )
 }
 
-function isHostAllowed(host: string, allowedHosts: string[]): boolean {
+function isHostAllowed(host: string, settings: GuardSettings): boolean {
   const name = hostName(host)
-  return name !== null && (isLoopbackName(name) || allowedHosts.some(allowed => allowed.toLowerCase() === name))
+  if (name === null) return false
+  if (isLoopbackName(name) || settings.allowedHosts.some(allowed => allowed.toLowerCase() === name))
+    return true
+  return settings.isAnyAddressAllowed === true && isIP(name.replace(/^\[|\]$/g, '')) !== 0
 }
 
 function isLoopbackName(name: string): boolean {

@@ -35,6 +35,12 @@ export function createReader(
   observe: (statement: string, elapsedMs: number, failure: string) => void = () => {},
 ): Reader {
   const gate = createGate(limits.concurrency)
+  const settings = [
+    `max_execution_time = ${Math.max(1, Math.ceil(limits.timeoutMs / 1000))}`,
+    `max_memory_usage = ${limits.memoryBytes}`,
+    `max_result_rows = ${limits.rows}`,
+    "result_overflow_mode = 'throw'",
+  ].join(', ')
   return {
     async rows<Row extends unknown[]>(
       statement: Statement,
@@ -46,17 +52,11 @@ export function createReader(
       let failure = ''
       try {
         const result = await client.query({
-          query: statement.sql,
+          query: `${statement.sql} SETTINGS ${settings}`,
           query_params: statement.params,
           format: 'JSONCompactEachRow',
-          clickhouse_settings: {
-            max_execution_time: Math.max(1, Math.ceil(limits.timeoutMs / 1000)),
-            max_memory_usage: String(limits.memoryBytes),
-            max_result_rows: String(limits.rows),
-            result_overflow_mode: 'throw',
-            max_query_size: '1048576',
-            wait_end_of_query: 1,
-          },
+          // Settings in the request cost the embedded engine two statements, so only what the SQL cannot carry.
+          clickhouse_settings: statement.sql.length > 200_000 ? { max_query_size: '2097152' } : {},
           ...(signal ? { abort_signal: signal } : {}),
         })
         const rows = (await result.json()) as unknown as Row[]
@@ -77,7 +77,10 @@ export function createReader(
 }
 
 /** The embedded engine sends no summary; then what was answered is the only count there is. */
-function readSummary(header: string | string[] | undefined, answered: number): { rows: number; bytes: number } {
+function readSummary(
+  header: string | string[] | undefined,
+  answered: number,
+): { rows: number; bytes: number } {
   if (typeof header !== 'string') return { rows: answered, bytes: 0 }
   try {
     const summary = JSON.parse(header) as Record<string, string>

@@ -70,7 +70,7 @@ function activeSeries(scope: Scope, params: Statement['params']): string {
 /**
  * What a set of profiles covers, per group and step.
  *
- * Rows: [key[], stepStart s, profiles, value, covered ms, end ms, expected, lost, truncated, unsymbolized, minutes[]].
+ * Rows: [key[], stepStart s, profiles, value, covered ms, end ms, expected, lost, truncated, unsymbolized, minutes].
  * `covered` is the union of the profiles' times, so that ten instances cover a minute once and short
  * processes that follow each other add up. A profile counts in the step and range it starts in.
  *
@@ -78,7 +78,7 @@ function activeSeries(scope: Scope, params: Statement['params']): string {
  *   instance b     [----]   [--]
  *   covered     ============ ==
  *
- * key: 'service', or names of labels (none: one group with an empty key). minutes: each minute touched, as minutes since the epoch.
+ * key: 'service', or names of labels (none: one group with an empty key). minutes: how many minutes of the range the profiles touch (0 when not asked for).
  */
 export function selectCoverage(
   scope: Scope,
@@ -101,8 +101,9 @@ export function selectCoverage(
         (PARTITION BY key ORDER BY second ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)))) AS covered_ms
     FROM (${seconds})`
   const minutes = grouping.withMinutes
-    ? 'groupUniqArrayArray(range(toUInt32(intDiv(start_ms, 60000)), toUInt32(intDiv(greatest(start_ms, end_ms - 1), 60000)) + 1))'
-    : '[]::Array(UInt32)'
+    ? `toUInt32(length(arrayFilter(minute -> minute >= intDiv({from:UInt32}, 60) AND minute < intDiv({to:UInt32} + 59, 60),
+        groupUniqArrayArray(range(toUInt32(intDiv(start_ms, 60000)), toUInt32(intDiv(greatest(start_ms, end_ms - 1), 60000)) + 1)))))`
+    : 'toUInt32(0)'
   return {
     name: 'coverage',
     params,
@@ -130,7 +131,7 @@ export function selectCoverageByMinute(
     params,
     sql: `SELECT ${key} AS key, toUInt32(intDiv(toUnixTimestamp(time), {step:UInt32}) * {step:UInt32}) AS step,
         toUInt32(sum(profiles)), toString(sum(toInt128(value))), toFloat64(uniqExact(time) * 60000),
-        toFloat64(max(toUnixTimestamp(time)) + 60) * 1000, 0., 0., 0., 0., []::Array(UInt32)
+        toFloat64(max(toUnixTimestamp(time)) + 60) * 1000, 0., 0., 0., 0., toUInt32(0)
       ${source}${join} GROUP BY key, step ORDER BY key, step`,
   }
 }
@@ -152,9 +153,42 @@ function groupKey(
   }
 }
 
-/** Rows: [type, stack_id, value]. Sums over the range; Int128 inside, since Int64 wraps in silence. */
-export function selectStackSums(scope: Scope): Statement {
+/**
+ * Rows: [key[], stepStart s, value]. For a gauge: the mean of each series over the step, summed over the
+ * series of a group; adding up its profiles would count the same bytes again each time they were seen.
+ */
+export function selectGauges(scope: Scope, grouping: { by: string[]; stepSeconds: number }): Statement {
+  const params: Statement['params'] = { ...scopeParams(scope), step: grouping.stepSeconds }
+  const where = scopeConditions(scope, params)
+  const source = `FROM (SELECT series_id, time, value FROM ${fromTable('profiles', scope.range)}${where}) AS p`
+  const { join, key } = groupKey(scope, grouping.by, params)
+  return {
+    name: 'gauges',
+    params,
+    sql: `SELECT key, step, sum(mean) FROM (SELECT ${key} AS key, series_id,
+          toUInt32(intDiv(toUnixTimestamp(toDateTime(time)), {step:UInt32}) * {step:UInt32}) AS step, toFloat64(sum(toInt128(value))) / count() AS mean
+        ${source}${join} GROUP BY key, series_id, step)
+      GROUP BY key, step ORDER BY key, step`,
+  }
+}
+
+/**
+ * Rows: [stack_id, value]. Sums over the range; Int128 inside, since Int64 wraps in silence. For a gauge the
+ * mean of each series over its profiles in the range, summed over series.
+ */
+export function selectStackSums(scope: Scope, isGauge: boolean): Statement {
   const params = scopeParams(scope)
+  if (isGauge) {
+    const where = scopeConditions(scope, params)
+    return {
+      name: 'stack_means',
+      params,
+      sql: `SELECT toString(stack_id), toString(toInt128(round(sum(toFloat64(value) / profiles))))
+        FROM (SELECT series_id, stack_id, sum(toInt128(value)) AS value FROM ${fromTable('samples', scope.range)}${where} GROUP BY series_id, stack_id) AS s
+        ANY LEFT JOIN (SELECT series_id, count() AS profiles FROM ${fromTable('profiles', scope.range)}${where} GROUP BY series_id) AS p USING (series_id)
+        GROUP BY stack_id`,
+    }
+  }
   return {
     name: 'stack_sums',
     params,

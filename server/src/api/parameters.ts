@@ -1,0 +1,45 @@
+import { z } from 'zod'
+
+// Bounds keep a statement's parameters inside the 16 KiB that an HTTP request line may have on the way to the store.
+const text = (maxLength: number) => z.string().max(maxLength)
+
+export const typeParameter = text(300).describe(
+  'profile type: process_cpu:cpu:nanoseconds:cpu:nanoseconds or an unambiguous part of it, such as cpu',
+)
+export const selectorParameter = text(4096)
+  .default('{}')
+  .describe('PromQL vector selector, such as {service_name="api"}')
+export const rangeParameters = {
+  from: text(64).default('now-1h').describe('start: unix ms, RFC 3339, now or now-15m'),
+  to: text(64).default('now').describe('end, as from'),
+}
+export const selectionParameters = { type: typeParameter, query: selectorParameter, ...rangeParameters }
+
+export function integer(name: string, bounds: { min: number; max: number; default: number }) {
+  return z.coerce
+    .number()
+    .int()
+    .min(bounds.min)
+    .max(bounds.max)
+    .default(bounds.default)
+    .describe(`${name}, ${bounds.min} to ${bounds.max}`)
+}
+
+/** Counts are of samples; times are unix ms. */
+export const metaAnswer = z.object({
+  from: z.number(),
+  to: z.number(),
+  profiles: z.number(),
+  coveredSeconds: z.number(),
+  expected: z.number(),
+  lost: z.number(),
+  truncated: z.number(),
+  unsymbolized: z.number(),
+  missingMinutes: z.number(),
+  minutes: z.number(),
+  rowsRead: z.number(),
+  bytesRead: z.number(),
+  elapsedMs: z.number(),
+})
+
+export const frameKind = z.enum(['native', 'kernel', 'jit', 'interpreted', 'unsymbolized', 'omitted', 'none'])

@@ -1,0 +1,82 @@
+import type { Request, Response } from 'express'
+import { z } from 'zod'
+import { CodedError } from '../errors.ts'
+import type { QueryContext } from '../query/context.ts'
+
+/** What a handler gets: the checked query, and a signal that fires when the client goes away. */
+export interface RouteCall<Query> {
+  query: Query
+  params: Record<string, string>
+  request: Request
+  response: Response
+  signal: AbortSignal
+  tenant: string
+  context: RouteContext
+}
+
+/** One route of the API: its schemas check what comes in and are its documentation. */
+export interface Route {
+  method: 'get' | 'post' | 'delete'
+  /** Below /api/v1, as express writes it. */
+  path: string
+  summary: string
+  query: z.ZodType
+  /** Undefined when the handler sends a file by itself and returns undefined. */
+  answer: z.ZodType | undefined
+  /** Content types a request must have; a GET has none. */
+  bodyTypes?: string[]
+  handle(call: RouteCall<unknown>): Promise<unknown>
+}
+
+export interface PushAnswer {
+  profiles: { type: string; samples: number; total: string }[]
+  batchId: string
+  retimed: boolean
+  /** RFC 3339; only when retimed. */
+  originalTime?: string
+}
+
+export interface ServerStatus {
+  version: string
+  demo: boolean
+  startedAt: number
+  store: { ready: boolean; reason?: string }
+  address: string
+  dataDir: string
+}
+
+/** What routes need of the server. */
+export interface RouteContext {
+  queries: QueryContext
+  /** Stores the body of the request; throws what is wrong with it. */
+  push(request: Request, search: URLSearchParams, tenant: string): Promise<PushAnswer>
+  status(): ServerStatus
+  /** Deletes every profile; resolves once that is done. */
+  deleteData(): Promise<void>
+}
+
+export function defineRoute<Query extends z.ZodType>(route: {
+  method: Route['method']
+  path: string
+  summary: string
+  query: Query
+  answer: z.ZodType | undefined
+  bodyTypes?: string[]
+  handle(call: RouteCall<z.output<Query>>): Promise<unknown>
+}): Route {
+  // The query was checked by the schema beside the handler, so its type is the schema's.
+  return route as unknown as Route
+}
+
+/** Reads a query string; throws BAD_REQUEST that names every wrong parameter. */
+export function readQuery(schema: z.ZodType, given: unknown): unknown {
+  const result = schema.safeParse(given)
+  if (result.success) return result.data
+  const parameters = result.error.issues.map(issue => `${issue.path.join('.') || 'query'}: ${issue.message}`)
+  throw new CodedError('BAD_REQUEST', `parameters refused: ${parameters.join('; ')}`, { parameters })
+}
+
+/** An object schema that knows no other parameters: a misspelt one is refused, not ignored. */
+export function parameters<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  return z.strictObject(shape)
+}

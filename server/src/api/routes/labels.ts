@@ -1,0 +1,30 @@
+import { z } from 'zod'
+import { queryLabels, queryLabelValues } from '../../query/labels.ts'
+import { rangeParameters, selectorParameter } from '../parameters.ts'
+import { defineRoute, parameters } from '../route.ts'
+
+const query = parameters({ query: selectorParameter, ...rangeParameters })
+
+export const labelsRoute = defineRoute({
+  method: 'get',
+  path: '/labels',
+  summary: 'Names of the labels of matching series.',
+  query,
+  answer: z.object({ labels: z.array(z.string()) }),
+  handle: call => queryLabels(call.context.queries, call.tenant, call.query, call.signal),
+})
+
+export const labelValuesRoute = defineRoute({
+  method: 'get',
+  path: '/labels/:name/values',
+  summary: 'Values of one label of matching series, sorted, at most 10,000.',
+  query,
+  answer: z.object({ values: z.array(z.string()) }),
+  handle: call =>
+    queryLabelValues(
+      call.context.queries,
+      call.tenant,
+      { ...call.query, name: call.params.name ?? '' },
+      call.signal,
+    ),
+})

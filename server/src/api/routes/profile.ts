@@ -1,0 +1,18 @@
+import { z } from 'zod'
+import { exportFormats, queryExport } from '../../query/export.ts'
+import { selectionParameters } from '../parameters.ts'
+import { defineRoute, parameters } from '../route.ts'
+
+export const profileRoute = defineRoute({
+  method: 'get',
+  path: '/profile',
+  summary: 'The selection as one file: gzip pprof, folded text, speedscope or JSON.',
+  query: parameters({ ...selectionParameters, format: z.enum(exportFormats).default('pprof') }),
+  answer: undefined,
+  async handle({ context, tenant, query, signal, response }) {
+    const file = await queryExport(context.queries, tenant, query, signal)
+    response.setHeader('content-type', file.contentType)
+    response.setHeader('content-disposition', `attachment; filename="${file.name}"`)
+    response.end(file.bytes)
+  },
+})

@@ -1,0 +1,18 @@
+import { z } from 'zod'
+import { defineRoute, parameters } from '../route.ts'
+
+export const statusRoute = defineRoute({
+  method: 'get',
+  path: '/status',
+  summary: 'What this server is and whether its store answers.',
+  query: parameters({}),
+  answer: z.object({
+    version: z.string(),
+    demo: z.boolean(),
+    startedAt: z.number(),
+    store: z.object({ ready: z.boolean(), reason: z.string().optional() }),
+    address: z.string(),
+    dataDir: z.string(),
+  }),
+  handle: async ({ context }) => context.status(),
+})

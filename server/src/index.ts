@@ -1,0 +1,10 @@
+export {
+  describeOptions,
+  isLoopback,
+  readConfig,
+  type ServerConfig,
+  type ServerOption,
+  serverOptions,
+} from './config.ts'
+export { CodedError, type ErrorCode, errorStatuses } from './errors.ts'
+export { findPortHolder } from './port-holder.ts'

@@ -1,0 +1,327 @@
+import { readFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
+import pino, { type Logger } from 'pino'
+import { createApp } from './api/app.ts'
+import { createRequestMetrics } from './api/request-metrics.ts'
+import { securityHeaders } from './auth/request-guard.ts'
+import { isLoopback, type ServerConfig } from './config.ts'
+import { defaultEngineSettings } from './engine/settings.ts'
+import { startEngine } from './engine/supervisor.ts'
+import { CodedError } from './errors.ts'
+import { createIngest } from './ingest/pipeline.ts'
+import { defaultIngestSettings } from './ingest/settings.ts'
+import { createGrpcServer } from './ingest/strobe/handler.ts'
+import { receiveUpload } from './ingest/upload/handler.ts'
+import { createServerMetrics, type ServerMetrics } from './metrics.ts'
+import { findPortHolder } from './port-holder.ts'
+import { createStackStore } from './query/stack-store.ts'
+import { createStoreClient } from './storage/client.ts'
+import { deleteAllData } from './storage/delete-data.ts'
+import { Journal } from './storage/journal.ts'
+import { migrate } from './storage/migrate.ts'
+import { createReader } from './storage/select/reader.ts'
+import { defaultStorageSettings } from './storage/settings.ts'
+import { Store, type StoreMetrics } from './storage/store.ts'
+import { writeAgents } from './storage/write-agents.ts'
+
+export interface RunningServer {
+  /** Base of the page and the API, with a slash at the end. */
+  url: string
+  port: number
+  /** host:port for agents. */
+  grpcAddress: string
+  /** Stores what waits, then ends everything; again is harmless. */
+  stop(): Promise<void>
+}
+
+export interface RunOptions {
+  log?: Logger
+  /** Directory of the built page. */
+  uiDir?: string
+}
+
+const tenant = 'default'
+
+/**
+ * Starts everything and resolves when profiles and queries are answered.
+ * Throws PORT_TAKEN, ENGINE_*, STORE_*; nothing is left running then.
+ */
+export async function runServer(config: ServerConfig, options: RunOptions = {}): Promise<RunningServer> {
+  const log = options.log ?? pino({ level: config.logLevel }, pino.destination(2))
+  const version = readVersion()
+  const startedAt = Date.now()
+  const metrics = createServerMetrics()
+  const requestMetrics = createRequestMetrics(metrics.registry)
+  const closers: (() => Promise<void>)[] = []
+  let isStopping = false
+  let stopping: Promise<void> | null = null
+  const stop = () => {
+    isStopping = true
+    requestMetrics.ready.set(0)
+    stopping ??= closeAll(closers, log)
+    return stopping
+  }
+
+  try {
+    // The port comes first: a taken one is told before an engine starts, and probes get an answer meanwhile.
+    let handle: (request: IncomingMessage, response: ServerResponse) => void = answerStarting
+    const http = createServer((request, response) => handle(request, response))
+    const port = await listen(http, config.listen, config.port, '--port')
+    closers.unshift(() => closeHttp(http, config.shutdownTimeoutMs))
+
+    await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+    const engine = await startEngine(
+      { ...defaultEngineSettings(join(config.dataDir, 'engine')), url: config.clickhouseUrl },
+      log,
+      { onRestart: () => metrics.engineRestarts.inc() },
+    )
+    // Closers run first to last: HTTP and gRPC stop taking, ingest stores what waits, the engine ends.
+    closers.push(() => engine.stop())
+    const storage = defaultStorageSettings()
+    const writer = createStoreClient(engine.address, { requestTimeoutMs: storage.requestTimeoutMs })
+    const queryClient = createStoreClient(engine.address, { requestTimeoutMs: config.queryTimeoutMs + 5_000 })
+    closers.splice(1, 0, async () => {
+      await writer.close()
+      await queryClient.close()
+    })
+    await migrate(writer)
+
+    const store = new Store({
+      client: writer,
+      journal: new Journal(join(config.dataDir, 'journal')),
+      settings: storage,
+      log,
+      metrics: storeMetrics(metrics),
+      now: Date.now,
+    })
+    await store.replay()
+    const ingestSettings = defaultIngestSettings()
+    const ingest = createIngest({
+      store,
+      writeAgents: (ofTenant, agents) => writeAgents(writer, ofTenant, agents),
+      settings: {
+        ...ingestSettings,
+        limits: {
+          ...ingestSettings.limits,
+          maxBodyBytes: config.maxUploadBytes,
+          maxUnpackedBytes: config.maxUnpackedBytes,
+        },
+      },
+      metrics,
+    })
+    closers.splice(1, 0, () => ingest.stop(config.shutdownTimeoutMs))
+    const grpc = createGrpcServer(ingest)
+    const grpcPort = await bindGrpc(grpc, config.listen, config.grpcPort)
+    closers.splice(1, 0, () => closeGrpc(grpc, config.shutdownTimeoutMs))
+
+    const reader = createReader(
+      queryClient,
+      {
+        timeoutMs: config.queryTimeoutMs,
+        memoryBytes: config.queryMemoryBytes,
+        rows: config.queryRows,
+        concurrency: config.queryConcurrency,
+      },
+      (statement, elapsedMs, failure) => {
+        requestMetrics.statementSeconds.observe({ statement }, elapsedMs / 1000)
+        if (failure !== '') requestMetrics.statementFailures.inc({ statement, code: failure })
+      },
+    )
+    const notReady = (): string | null => {
+      if (isStopping) return 'the server is stopping'
+      const state = engine.state()
+      return (state.isReady ? ingest.notReadyReason() : state.reason) || null
+    }
+    const host =
+      config.listen.includes(':') && !config.listen.startsWith('[') ? `[${config.listen}]` : config.listen
+    const url = `http://${host === '127.0.0.1' ? 'localhost' : host}:${port}/`
+    handle = createApp({
+      context: {
+        queries: {
+          reader,
+          stacks: createStackStore(reader, config.stackCacheBytes),
+          now: Date.now,
+          agentSilentMs: config.agentSilentMs,
+          isDemo: config.demo,
+        },
+        push: (request, search, ofTenant) =>
+          receiveUpload(ingest, request, search, {
+            tenant: ofTenant,
+            receivedAtMs: Date.now(),
+            idempotencyKey: request.get('idempotency-key') ?? '',
+          }),
+        deleteData: () => deleteAllData(writer),
+        status() {
+          const reason = notReady()
+          return {
+            version,
+            demo: config.demo,
+            startedAt,
+            store: reason === null ? { ready: true } : { ready: false, reason },
+            address: url,
+            dataDir: config.dataDir,
+          }
+        },
+      },
+      version,
+      tenant,
+      guard: { allowedHosts: config.allowedHosts, isAnyAddressAllowed: !isLoopback(config.listen) },
+      uiDir: options.uiDir ?? fileURLToPath(new URL('../../ui/dist', import.meta.url)),
+      notReady,
+      metrics: async () => {
+        requestMetrics.ready.set(notReady() === null ? 1 : 0)
+        return { contentType: metrics.registry.contentType, text: await metrics.registry.metrics() }
+      },
+      observe: (route, method, status, elapsedMs) =>
+        requestMetrics.requestSeconds.observe({ route, method, status: String(status) }, elapsedMs / 1000),
+      logFailure: (error, request) =>
+        log.error({ err: error, method: request.method, path: request.path }, 'a request failed'),
+    })
+    log.info({ url, grpcPort, dataDir: config.dataDir }, 'ready')
+    return { url, port, grpcAddress: `${host}:${grpcPort}`, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/**
+ * Runs until SIGINT or SIGTERM, then stops once; a second signal ends the process at once. Returns the
+ * exit code.
+ */
+export async function serveUntilSignal(
+  config: ServerConfig,
+  onReady: (server: RunningServer) => void,
+  options: RunOptions = {},
+): Promise<number> {
+  const { promise: signalled, resolve } = Promise.withResolvers<void>()
+  let signals = 0
+  let lastAtMs = 0
+  const onSignal = () => {
+    // npm sends SIGINT on to a child that the terminal has already sent it to.
+    const now = performance.now()
+    if (signals > 0 && now - lastAtMs < 500) return
+    lastAtMs = now
+    signals++
+    if (signals > 1) process.exit(1)
+    resolve()
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  // A server that was started by `strobe up` ends with it.
+  process.once('disconnect', onSignal)
+  const server = await runServer(config, options)
+  onReady(server)
+  await signalled
+  await server.stop()
+  return 0
+}
+
+function readVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  return version
+}
+
+async function closeAll(closers: (() => Promise<void>)[], log: Logger): Promise<void> {
+  for (const close of closers) {
+    try {
+      await close()
+    } catch (error) {
+      log.error({ err: error }, 'a part of the server did not close cleanly')
+    }
+  }
+}
+
+function listen(server: Server, host: string, port: number, flag: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EADDRINUSE') reject(error)
+      else describeTaken(port, flag, error).then(reject, reject)
+    })
+    server.listen(port, host.replace(/^\[|\]$/g, ''), () => {
+      server.removeAllListeners('error')
+      resolve((server.address() as AddressInfo).port)
+    })
+  })
+}
+
+async function describeTaken(port: number, flag: string, cause: unknown): Promise<CodedError> {
+  const holder = await findPortHolder(port)
+  const who = holder ? `by pid ${holder.pid} (${holder.command})` : 'by another process'
+  return new CodedError(
+    'PORT_TAKEN',
+    `port ${port} is taken ${who}; stop it, or choose another port with ${flag} ${port + 10}`,
+    { port, ...(holder ? { pid: holder.pid, command: holder.command } : {}) },
+    { cause },
+  )
+}
+
+async function bindGrpc(server: GrpcServer, host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
+      if (!error) resolve(bound)
+      else if (/EADDRINUSE|No address added|address already in use/i.test(error.message))
+        describeTaken(port, '--grpc-port', error).then(reject, reject)
+      else reject(error)
+    })
+  })
+}
+
+/** Open calls get timeoutMs to end. */
+function closeGrpc(server: GrpcServer, timeoutMs: number): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(() => server.forceShutdown(), timeoutMs)
+    server.tryShutdown(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+}
+
+function closeHttp(server: Server, timeoutMs: number): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(() => server.closeAllConnections(), timeoutMs)
+    server.close(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+    server.closeIdleConnections()
+  })
+}
+
+function storeMetrics(metrics: ServerMetrics): StoreMetrics {
+  return {
+    insertedRows: (table, rows) => metrics.insertedRows.inc({ table }, rows),
+    insertRetried: reason => metrics.insertRetries.inc({ reason }),
+    groupReplayed: outcome => metrics.replayedGroups.inc({ outcome }),
+    insertSeconds: seconds => metrics.insertSeconds.observe(seconds),
+  }
+}
+
+/** Until the store answers: alive, not ready. */
+function answerStarting(request: IncomingMessage, response: ServerResponse): void {
+  for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value)
+  const isHealth = request.url === '/healthz'
+  response.statusCode = isHealth ? 200 : 503
+  response.setHeader('retry-after', '1')
+  if (request.url?.startsWith('/api/')) {
+    response.setHeader('content-type', 'application/json')
+    response.end(
+      JSON.stringify({
+        code: 'STORE_NOT_READY',
+        message: 'the server is starting; try again in a second',
+        details: {},
+      }),
+    )
+    return
+  }
+  response.setHeader('content-type', 'text/plain')
+  response.end(isHealth ? 'ok\n' : 'the server is starting\n')
+}

@@ -1,0 +1,118 @@
+import { matchProfileType, parseProfileTypeId, parseSelector, parseTime } from '@strobe/profile'
+import { RE2JS } from 're2js'
+import { CodedError } from '../errors.ts'
+import type { ReadUsage } from '../storage/select/reader.ts'
+import type { LabelMatcher, Scope, SecondRange } from '../storage/select/statement.ts'
+import { selectTypes } from '../storage/select/statements.ts'
+import type { QueryContext } from './context.ts'
+
+export interface RangeInput {
+  /** Unix ms, RFC 3339, `now` or `now-15m`. */
+  from: string
+  to: string
+}
+
+export interface SelectionInput extends RangeInput {
+  /** A profile type id or an unambiguous part of one. */
+  type: string
+  /** PromQL vector selector. */
+  query: string
+}
+
+const maxMatchers = 50
+
+/**
+ * Whole seconds: samples are stored by the second, so that every table answers for the same profiles.
+ * Throws BAD_TIME.
+ */
+export function resolveRange(input: RangeInput, now: number): SecondRange {
+  const from = Math.floor(parseTime(input.from, now) / 1000)
+  const to = Math.ceil(parseTime(input.to, now) / 1000)
+  if (from >= to)
+    throw new CodedError('BAD_TIME', `the range is empty: from ${input.from} is not before to ${input.to}`, {
+      from: input.from,
+      to: input.to,
+    })
+  // DateTime in the store ends in 2106.
+  if (from < 0 || to > 4_294_967_295)
+    throw new CodedError('BAD_TIME', `the range ${input.from} to ${input.to} is not between 1970 and 2106`, {
+      from: input.from,
+      to: input.to,
+    })
+  return { from, to }
+}
+
+/** Throws BAD_SELECTOR and BAD_REGEX. */
+export function resolveMatchers(query: string): LabelMatcher[] {
+  // A type is a parameter of its own; the metric name of a selector says nothing here.
+  const matchers = parseSelector(query).filter(({ name }) => name !== '__name__')
+  if (matchers.length > maxMatchers)
+    throw new CodedError(
+      'BAD_SELECTOR',
+      `the selector has ${matchers.length} matchers, the limit is ${maxMatchers}`,
+    )
+  for (const { op, name, value } of matchers) {
+    if (op !== '=~' && op !== '!~') continue
+    try {
+      RE2JS.compile(value)
+    } catch (error) {
+      throw new CodedError(
+        'BAD_REGEX',
+        `label ${name}: "${value}" is not an RE2 regular expression: ${(error as Error).message}`,
+        { label: name, regex: value },
+      )
+    }
+  }
+  return matchers
+}
+
+/**
+ * A scope of one type, found among those that have profiles in the range.
+ * Throws TYPE_UNKNOWN and TYPE_AMBIGUOUS with the candidates, and what resolveRange and resolveMatchers throw.
+ */
+export async function resolveSelection(
+  context: QueryContext,
+  tenant: string,
+  input: SelectionInput,
+  usage: ReadUsage,
+  signal: AbortSignal | undefined,
+): Promise<Scope & { type: string }> {
+  const range = resolveRange(input, context.now())
+  const matchers = resolveMatchers(input.query)
+  const type = isFullTypeId(input.type)
+    ? input.type
+    : await findType(context, { tenant, range, types: [], matchers }, input.type, usage, signal)
+  return { tenant, range, matchers, types: [type], type }
+}
+
+/** A range without profiles has no types to choose from; then the whole tenant's are asked. */
+async function findType(
+  context: QueryContext,
+  scope: Scope,
+  wanted: string,
+  usage: ReadUsage,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const idsOf = async (of: Scope) =>
+    (await context.reader.rows<[string]>(selectTypes(of), usage, signal)).map(([id]) => id)
+  const ids = await idsOf(scope)
+  if (ids.length > 0) return matchProfileType(wanted, ids)
+  return matchProfileType(
+    wanted,
+    await idsOf({ ...scope, range: { from: 0, to: 4_294_967_295 }, matchers: [] }),
+  )
+}
+
+function isFullTypeId(type: string): boolean {
+  try {
+    parseProfileTypeId(type)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The one service a selector names by equality; more or none: []. Lets reads of stacks use the table's key. */
+export function namedServices(matchers: LabelMatcher[]): string[] {
+  return matchers.filter(({ name, op }) => name === 'service_name' && op === '=').map(({ value }) => value)
+}

@@ -1,0 +1,93 @@
+import { parseProfileTypeId } from '@strobe/profile'
+import type { ReadUsage } from '../storage/select/reader.ts'
+import type { SecondRange } from '../storage/select/statement.ts'
+import { selectCoverage, selectCoverageByMinute, selectGauges } from '../storage/select/statements.ts'
+import type { QueryContext } from './context.ts'
+import { type CoverageRow, finishMeta, type Meta, readMeta } from './coverage.ts'
+import { isGauge, rateUnit } from './profile-types.ts'
+import { resolveSelection, type SelectionInput } from './selection.ts'
+
+export interface SeriesAnswer {
+  unit: string
+  stepMs: number
+  series: { labels: Record<string, string>; points: [ms: number, value: number | null][] }[]
+  meta: Meta
+}
+
+// Beyond, minute totals are exact enough and read six times less.
+const exactSeconds = 2 * 86_400
+const steps = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400, 604_800]
+const maxSeries = 100
+
+/**
+ * A type over time, one line per combination of the labels in `by`, at most 100, largest first.
+ *
+ * A rate is the value of the profiles that start in the step, divided by the time they cover together
+ * (cores for cpu: a host that reports half of a step is not diluted by the other half). Profiles without a
+ * duration are spread over the whole step. A gauge is its mean. null: nothing reported.
+ */
+export async function querySeries(
+  context: QueryContext,
+  tenant: string,
+  input: SelectionInput & { by: string[]; points: number },
+  signal: AbortSignal | undefined,
+): Promise<SeriesAnswer> {
+  const startedAt = performance.now()
+  const usage: ReadUsage = { rowsRead: 0, bytesRead: 0 }
+  const scope = await resolveSelection(context, tenant, input, usage, signal)
+  const type = parseProfileTypeId(scope.type)
+  const stepSeconds = chooseStep(scope.range, input.points)
+  const { unit, factor } = rateUnit(type)
+  const grouping = { by: input.by, stepSeconds }
+  const isLong = scope.range.to - scope.range.from > exactSeconds && stepSeconds >= 60
+  const rowsOf = async (): Promise<[key: string[], step: number, value: number][]> => {
+    if (isGauge(type))
+      return context.reader.rows<[string[], number, number]>(selectGauges(scope, grouping), usage, signal)
+    const statement = isLong
+      ? selectCoverageByMinute(scope, grouping)
+      : selectCoverage(scope, { ...grouping, withMinutes: false })
+    const rows = await context.reader.rows<CoverageRow>(statement, usage, signal)
+    return rows.map(([key, step, , value, coveredMs]) => [
+      key,
+      step,
+      (Number(value) * factor) / (coveredMs > 0 ? coveredMs / 1000 : stepSeconds),
+    ])
+  }
+  const [rows, meta] = await Promise.all([rowsOf(), readMeta(context, scope, usage, signal)])
+
+  const groups = new Map<string, { key: string[]; sum: number; values: Map<number, number> }>()
+  for (const [key, step, value] of rows) {
+    const id = JSON.stringify(key)
+    let group = groups.get(id)
+    if (!group) {
+      group = { key, sum: 0, values: new Map() }
+      groups.set(id, group)
+    }
+    group.values.set(step, value)
+    group.sum += value
+  }
+  const largest = [...groups.values()].sort((a, b) => b.sum - a.sum).slice(0, maxSeries)
+  const stepStarts = listSteps(scope.range, stepSeconds)
+  return {
+    unit,
+    stepMs: stepSeconds * 1000,
+    series: largest.map(({ key, values }) => ({
+      labels: Object.fromEntries(input.by.map((name, nameIndex) => [name, key[nameIndex] ?? ''])),
+      points: stepStarts.map(start => [start * 1000, values.get(start) ?? null]),
+    })),
+    meta: finishMeta(meta, usage, startedAt, performance.now()),
+  }
+}
+
+/** The shortest round step that needs no more than `points` steps; 10 s, an agent's window, at least. */
+export function chooseStep(range: SecondRange, points: number): number {
+  const wanted = (range.to - range.from) / points
+  return steps.find(step => step >= wanted) ?? Math.ceil(wanted / 604_800) * 604_800
+}
+
+function listSteps(range: SecondRange, stepSeconds: number): number[] {
+  const starts: number[] = []
+  for (let start = Math.floor(range.from / stepSeconds) * stepSeconds; start < range.to; start += stepSeconds)
+    starts.push(start)
+  return starts
+}
