@@ -12,6 +12,8 @@ export interface EngineSettings {
   insertConnections: number
   /** Statements that may wait for a connection before the engine refuses. */
   maxQueued: number
+  /** How long a start waits for a folder that another engine still holds: one whose server was killed is just ending. */
+  lockWaitMs: number
 }
 
 export function defaultEngineSettings(dataDir: string): EngineSettings {
@@ -22,6 +24,7 @@ export function defaultEngineSettings(dataDir: string): EngineSettings {
     queryConnections: Math.max(4, Math.min(16, availableParallelism() * 2)),
     insertConnections: 2,
     maxQueued: 256,
+    lockWaitMs: 5_000,
   }
 }
 

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { CodedError, type ErrorCode, errorStatuses } from '../errors.ts'
 import type { ChildMessage, ChildSettings } from './child.ts'
@@ -174,11 +175,19 @@ export async function startEngine(
     if (socket.temporaryDir !== '') rmSync(dirname(socket.path), { recursive: true, force: true })
   }
 
-  try {
-    await launch()
-  } catch (error) {
-    if (socket.temporaryDir !== '') cleanUp()
-    throw error
+  const lockedUntil = performance.now() + settings.lockWaitMs
+  for (;;) {
+    try {
+      await launch()
+      break
+    } catch (error) {
+      if ((error as CodedError).code === 'ENGINE_LOCKED' && performance.now() < lockedUntil) {
+        await sleep(100)
+        continue
+      }
+      if (socket.temporaryDir !== '') cleanUp()
+      throw error
+    }
   }
 
   return {

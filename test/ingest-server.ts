@@ -1,0 +1,72 @@
+/**
+ * Engine, store and ingest as a process of their own, for tests that end it at a chosen moment.
+ * Prints one line of JSON with its ports when it takes profiles.
+ * argv: data folder, and the step of a group after which the process kills itself, or ''.
+ */
+import { createServer } from 'node:http'
+import { ServerCredentials } from '@grpc/grpc-js'
+import { defaultEngineSettings } from '../server/src/engine/settings.ts'
+import { startEngine } from '../server/src/engine/supervisor.ts'
+import { toCodedError } from '../server/src/errors.ts'
+import { openIngest } from '../server/src/ingest/open-ingest.ts'
+import { defaultIngestSettings } from '../server/src/ingest/settings.ts'
+import { createGrpcServer } from '../server/src/ingest/strobe/handler.ts'
+import { receiveUpload } from '../server/src/ingest/upload/handler.ts'
+import { createServerMetrics } from '../server/src/metrics.ts'
+import { defaultStorageSettings } from '../server/src/storage/settings.ts'
+
+const dataDir = process.argv[2]!
+const lastStep = process.argv[3] ?? ''
+const log = {
+  info() {},
+  warn: (facts: object, message: string) => console.error(message, JSON.stringify(facts)),
+  error: (facts: object, message: string) => console.error(message, JSON.stringify(facts)),
+}
+const engine = await startEngine(
+  { ...defaultEngineSettings(`${dataDir}/engine`), memoryBytes: 1_000_000_000 },
+  log,
+)
+const { ingest, close } = await openIngest({
+  address: engine.address,
+  dataDir,
+  ingest: { ...defaultIngestSettings(), groupWaitMs: 20, groupProfiles: 20 },
+  storage: { ...defaultStorageSettings(), retryMinMs: 20, retryMaxMs: 200 },
+  metrics: createServerMetrics(),
+  log,
+  onStep(step) {
+    if (step === lastStep) process.kill(process.pid, 'SIGKILL')
+  },
+})
+const grpc = createGrpcServer(ingest)
+const grpcPort = await new Promise<number>((resolve, reject) =>
+  grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
+    error ? reject(error) : resolve(port),
+  ),
+)
+const http = createServer((request, response) => {
+  const { searchParams } = new URL(request.url!, 'http://localhost')
+  receiveUpload(ingest, request, searchParams, {
+    tenant: 'default',
+    receivedAtMs: Date.now(),
+    idempotencyKey: String(request.headers['idempotency-key'] ?? ''),
+  }).then(
+    answer => response.end(JSON.stringify(answer)),
+    (error: unknown) => {
+      const { status, code, message, details } = toCodedError(error)
+      response.statusCode = status
+      response.end(JSON.stringify({ code, message, details }))
+    },
+  )
+})
+await new Promise<void>(resolve => http.listen(0, '127.0.0.1', resolve))
+const socketPath = engine.address.kind === 'socket' ? engine.address.socketPath : ''
+const httpPort = (http.address() as { port: number }).port
+console.log(JSON.stringify({ grpcPort, httpPort, socketPath, enginePid: engine.state().pid }))
+
+process.once('SIGTERM', () => {
+  grpc.forceShutdown()
+  http.close()
+  void close(5_000)
+    .then(() => engine.stop())
+    .then(() => process.exit(0))
+})
