@@ -24,6 +24,7 @@ namespace strobe {
 
 class ElfImage;
 class RuleSet;
+struct FrameRows;
 
 /* Descriptors of the BPF arrays of these names. They stay the caller's. */
 struct UnwindTableFds {
@@ -35,28 +36,28 @@ struct UnwindTableFds {
 
 /* Why a file got FILE_FRAME_POINTERS. unwind_reason_name gives the text for counters. */
 enum class UnwindReason : uint8_t {
-  kNone = 0,          /* it has a table */
-  kNoUnwindInfo,      /* no .eh_frame and no .debug_frame */
-  kGo,                /* a Go binary: frame pointers are kept, its .eh_frame covers only C parts */
-  kMalformed,         /* the section could not be read at all */
+  kNone = 0,     /* it has a table */
+  kNoUnwindInfo, /* no .eh_frame and no .debug_frame */
+  kGo,           /* a Go binary: frame pointers are kept, its .eh_frame covers only C parts */
+  kMalformed,    /* the section could not be read at all */
   kSegmentsFull,
   kPagesFull,
   kRulesFull,
-  kFileTooLarge,      /* more rows or pages than one file may take */
-  kOpenFailed,        /* set by mark_frame_pointers: the file could not be opened or read */
+  kFileTooLarge, /* more rows or pages than one file may take */
+  kOpenFailed,   /* set by mark_frame_pointers: the file could not be opened or read */
   kCount,
 };
 const char* unwind_reason_name(UnwindReason reason);
 
 struct BuildResult {
-  uint32_t state = FILE_PENDING;  /* FILE_READY or FILE_FRAME_POINTERS */
+  uint32_t state = FILE_PENDING; /* FILE_READY or FILE_FRAME_POINTERS */
   UnwindReason reason = UnwindReason::kNone;
   uint64_t lowest_vaddr = 0;
   uint64_t entries = 0;           /* FDEs read */
   uint64_t malformed_entries = 0; /* FDEs or CIEs skipped */
   uint64_t rows = 0;
   uint32_t pages = 0;
-  uint64_t elapsed_ns = 0;        /* CLOCK_MONOTONIC */
+  uint64_t elapsed_ns = 0; /* CLOCK_MONOTONIC */
 };
 
 struct UnwindTableUsage {
@@ -104,9 +105,9 @@ class UnwindTables {
 
  private:
   UnwindTables() = default;
-  BuildResult publish(uint32_t file, BuildResult result, uint32_t first_page);
-  struct Parsed;
-  BuildResult store(uint32_t file, Parsed& parsed, BuildResult result);
+  BuildResult build_rows(const ElfImage& image, FrameRows& rows);
+  UnwindReason store_rows(uint32_t page_count, const FrameRows& rows, uint32_t* first_page);
+  void publish(uint32_t file, const BuildResult& result, uint32_t first_page);
 
   unwind_segment* segments_ = nullptr;
   unwind_page* pages_ = nullptr;
