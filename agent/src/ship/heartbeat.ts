@@ -7,6 +7,8 @@ import type { IngestClient } from './ingest-client.ts'
 export interface HostCheck {
   name: string
   ok: boolean
+  /** Profiling is impossible while it is not ok. */
+  required: boolean
   detail: string
   fix: string
 }
@@ -29,7 +31,11 @@ export function buildHeartbeat(facts: HeartbeatFacts): HeartbeatRequest {
   const counters: Record<string, bigint> = {}
   for (const [name, value] of Object.entries(facts.counters))
     if (Number.isFinite(value) && value >= 0) counters[name] = BigInt(Math.round(value))
-  return create(HeartbeatRequestSchema, { ...facts, counters })
+  return create(HeartbeatRequestSchema, {
+    ...facts,
+    counters,
+    checks: facts.checks.map(({ name, ok, detail, fix }) => ({ name, ok, detail, fix })),
+  })
 }
 
 /** Reports to the server until the signal; the first report goes out at once. */
