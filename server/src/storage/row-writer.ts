@@ -15,6 +15,7 @@ export class RowWriter {
     return this.#buffer.subarray(0, this.#length)
   }
 
+  /** May replace the buffer: reserve first, then name it. */
   #reserve(count: number): number {
     const at = this.#length
     if (at + count > this.#buffer.length) {
@@ -27,23 +28,28 @@ export class RowWriter {
   }
 
   uint8(value: number): void {
-    this.#buffer[this.#reserve(1)] = value
+    const at = this.#reserve(1)
+    this.#buffer[at] = value
   }
 
   uint16(value: number): void {
-    this.#buffer.writeUInt16LE(value, this.#reserve(2))
+    const at = this.#reserve(2)
+    this.#buffer.writeUInt16LE(value, at)
   }
 
   uint32(value: number): void {
-    this.#buffer.writeUInt32LE(value, this.#reserve(4))
+    const at = this.#reserve(4)
+    this.#buffer.writeUInt32LE(value, at)
   }
 
   uint64(value: bigint): void {
-    this.#buffer.writeBigUInt64LE(value, this.#reserve(8))
+    const at = this.#reserve(8)
+    this.#buffer.writeBigUInt64LE(value, at)
   }
 
   int64(value: bigint): void {
-    this.#buffer.writeBigInt64LE(value, this.#reserve(8))
+    const at = this.#reserve(8)
+    this.#buffer.writeBigInt64LE(value, at)
   }
 
   count(value: number): void {
@@ -58,11 +64,13 @@ export class RowWriter {
   string(text: string): void {
     const size = Buffer.byteLength(text)
     this.count(size)
-    this.#buffer.write(text, this.#reserve(size), 'utf8')
+    const at = this.#reserve(size)
+    this.#buffer.write(text, at, 'utf8')
   }
 
   fixed(bytes: Uint8Array): void {
-    this.#buffer.set(bytes, this.#reserve(bytes.length))
+    const at = this.#reserve(bytes.length)
+    this.#buffer.set(bytes, at)
   }
 
   /** Array(UInt64) or Array(Int64); typed arrays hold the machine's order, which is little-endian here. */
