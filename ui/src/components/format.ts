@@ -7,6 +7,11 @@ export function formatNumber(value: number): string {
   return value.toLocaleString('en', { maximumSignificantDigits: 3 })
 }
 
+/** With trailing zeros, for columns: 6.20, 990. */
+function threeDigits(value: number): string {
+  return value.toLocaleString('en', { maximumSignificantDigits: 3, minimumSignificantDigits: 3 })
+}
+
 function scale(value: number, step: number, units: string[], space: string): string {
   let index = 0
   let scaled = value
@@ -14,7 +19,8 @@ function scale(value: number, step: number, units: string[], space: string): str
     scaled /= step
     index++
   }
-  return `${formatNumber(scaled)}${units[index] === '' ? '' : space}${units[index]}`
+  const unit = units[index] ?? ''
+  return `${index === 0 ? formatNumber(scaled) : threeDigits(scaled)}${unit === '' ? '' : space}${unit}`
 }
 
 /** A weight in the words of its unit: 1.2 s of nanoseconds, 3.4 MiB of bytes, 12.3k of anything else. */
@@ -27,12 +33,12 @@ export function formatWeight(value: number, unit: string): string {
 export function formatSeconds(seconds: number): string {
   const size = Math.abs(seconds)
   if (size === 0) return '0'
-  if (size < 1e-6) return `${formatNumber(seconds * 1e9)} ns`
-  if (size < 1e-3) return `${formatNumber(seconds * 1e6)} µs`
-  if (size < 1) return `${formatNumber(seconds * 1e3)} ms`
-  if (size < 120) return `${formatNumber(seconds)} s`
-  if (size < 7200) return `${formatNumber(seconds / 60)} min`
-  return `${formatNumber(seconds / 3600)} h`
+  if (size < 1e-6) return `${threeDigits(seconds * 1e9)} ns`
+  if (size < 1e-3) return `${threeDigits(seconds * 1e6)} µs`
+  if (size < 1) return `${threeDigits(seconds * 1e3)} ms`
+  if (size < 120) return `${threeDigits(seconds)} s`
+  if (size < 7200) return `${threeDigits(seconds / 60)} min`
+  return `${threeDigits(seconds / 3600)} h`
 }
 
 /** A rate on an axis: 'cores' stays a bare number, 'bytes' and counts are scaled. */

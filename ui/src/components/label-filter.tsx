@@ -1,16 +1,17 @@
+import type { LabelMatcher } from '@strobe/profile'
 import { useQuery } from '@tanstack/react-query'
 import { X } from 'lucide-react'
 import { useState } from 'react'
 import { Button, ComboBox, Input, ListBox, ListBoxItem, Popover } from 'react-aria-components'
 import { useApi } from '../api/api-context.ts'
 import type { Range } from '../api/client.ts'
-import { formatMatcher, formatSelector, type Matcher, parseSelector, parseTyped } from '../state/selector.ts'
+import { formatSelector, parseSelector, parseTyped } from '../state/selector.ts'
 import { optionClass, popoverClass } from './controls.tsx'
 
 interface Suggestion {
   id: string
   text: string
-  matcher: Matcher | null
+  matcher: LabelMatcher | null
 }
 
 /**
@@ -25,7 +26,7 @@ export function LabelFilter({
 }: {
   query: string
   /** Selector of everything on the page, such as {service_name="api"}. */
-  scope: Matcher[]
+  scope: LabelMatcher[]
   range: Range
   onChange(query: string): void
 }) {
@@ -40,9 +41,9 @@ export function LabelFilter({
     queryFn: ({ signal }) => api.labels(scopeQuery, range, signal),
   })
   const values = useQuery({
-    queryKey: ['label-values', typed?.label, scopeQuery, range],
-    queryFn: ({ signal }) => api.labelValues(typed?.label ?? '', scopeQuery, range, signal),
-    enabled: typed !== null && (labels.data?.includes(typed.label) ?? false),
+    queryKey: ['label-values', typed?.name, scopeQuery, range],
+    queryFn: ({ signal }) => api.labelValues(typed?.name ?? '', scopeQuery, range, signal),
+    enabled: typed !== null && (labels.data?.includes(typed.name) ?? false),
   })
 
   const suggestions: Suggestion[] = typed
@@ -50,15 +51,15 @@ export function LabelFilter({
         .filter(value => value.toLowerCase().includes(typed.value.toLowerCase()))
         .slice(0, 100)
         .map(value => ({
-          id: `${typed.label}${typed.operator}${value}`,
-          text: `${typed.label}${typed.operator}${value}`,
+          id: `${typed.name}${typed.op}${value}`,
+          text: `${typed.name}${typed.op}${value}`,
           matcher: { ...typed, value },
         }))
     : (labels.data ?? [])
         .filter(label => label !== 'service_name' && label.toLowerCase().includes(text.trim().toLowerCase()))
         .map(label => ({ id: label, text: label, matcher: null }))
 
-  function add(matcher: Matcher): void {
+  function add(matcher: LabelMatcher): void {
     onChange(formatSelector([...chosen, matcher]))
     setText('')
   }
@@ -68,8 +69,8 @@ export function LabelFilter({
       {matchers === null && <Chip text={query} isBroken onRemove={() => onChange('')} />}
       {chosen.map((matcher, index) => (
         <Chip
-          key={formatMatcher(matcher)}
-          text={`${matcher.label}${matcher.operator}${matcher.value}`}
+          key={formatSelector([matcher])}
+          text={`${matcher.name}${matcher.op}${matcher.value}`}
           onRemove={() => onChange(formatSelector(chosen.filter((_, other) => other !== index)))}
         />
       ))}

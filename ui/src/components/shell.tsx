@@ -13,17 +13,13 @@ export function Shell() {
   const status = useQuery({ queryKey: ['status'], queryFn: ({ signal }) => api.status(signal) })
   return (
     <div className="flex h-full flex-col">
-      <a
-        href="#main"
+      {/* A button, since the page has a <base> against which '#main' would be another page. */}
+      <Button
         className="sr-only focus:not-sr-only focus:absolute focus:z-50 focus:bg-panel focus:p-2"
-        onClick={event => {
-          // The page has a <base>, against which '#main' would be another page.
-          event.preventDefault()
-          document.getElementById('main')?.focus()
-        }}
+        onPress={() => document.getElementById('main')?.focus()}
       >
         Skip to content
-      </a>
+      </Button>
       <header className="flex h-11 shrink-0 items-center gap-4 border-b border-line bg-panel px-4">
         <Link to="/services" className="flex items-center gap-2 rounded font-semibold">
           <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">

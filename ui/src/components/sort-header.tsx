@@ -7,6 +7,7 @@ export function SortColumn({
   label,
   isEnd = false,
   isRowHeader = false,
+  className = '',
   allowsSorting = true,
   width,
   minWidth,
@@ -15,6 +16,7 @@ export function SortColumn({
   label: string
   isEnd?: boolean
   isRowHeader?: boolean
+  className?: string
   allowsSorting?: boolean
   width?: number | `${number}fr`
   minWidth?: number
@@ -27,7 +29,7 @@ export function SortColumn({
       {...(width === undefined ? {} : { width })}
       {...(minWidth === undefined ? {} : { minWidth })}
       className={({ sortDirection }) =>
-        `${headerCellClass} ${allowsSorting ? 'cursor-pointer' : ''} ${sortDirection ? 'text-ink' : ''}`
+        `${headerCellClass} ${className} ${allowsSorting ? 'cursor-pointer' : ''} ${sortDirection ? 'text-ink' : ''}`
       }
     >
       {({ sortDirection }) => (

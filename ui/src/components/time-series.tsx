@@ -54,7 +54,7 @@ export default function TimeSeries({
       {
         width: Math.max(host.clientWidth, 100),
         height: heightPx,
-        padding: [8, 12, 0, 0],
+        padding: [8, 22, 0, 0],
         legend: { show: false },
         cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
         scales: {
@@ -62,14 +62,21 @@ export default function TimeSeries({
           y: { range: (_, __, most) => [0, (most || 1) * 1.1] },
         },
         axes: [
-          { stroke: ink, font, size: 24, grid: { show: false }, ticks: { stroke: line, width: 1, size: 4 } },
+          {
+            stroke: ink,
+            font,
+            size: 24,
+            grid: { show: false },
+            ticks: { stroke: line, width: 1, size: 4 },
+            values: (_, splits) => splits.map(value => formatTick(value * 1000, range.to - range.from)),
+          },
           {
             stroke: ink,
             font,
             size: 56,
             grid: { stroke: line, width: 1 },
             ticks: { show: false },
-            splits: (_, __, ___, most) => [0, most / 2.2, most / 1.1],
+            space: 30,
             values: (_, splits) => splits.map(value => formatRate(value, answer.unit)),
           },
         ],
@@ -196,6 +203,19 @@ function drawGaps(
   }
   ctx.stroke()
   ctx.restore()
+}
+
+function formatTick(ms: number, spanMs: number): string {
+  const time = new Date(ms)
+  const isMidnight = time.getHours() === 0 && time.getMinutes() === 0 && time.getSeconds() === 0
+  if (isMidnight && spanMs > 36e5 * 12) {
+    return time.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })
+  }
+  return time.toLocaleTimeString('en-GB', {
+    hour: '2-digit',
+    minute: '2-digit',
+    ...(spanMs < 6e5 ? { second: '2-digit' } : {}),
+  })
 }
 
 function sumOf(series: Series): number {

@@ -120,7 +120,7 @@ export default function FlameGraph({ tree, zoom, search, isIcicle, onZoom, onPoi
         // biome-ignore lint/a11y/noNoninteractiveTabindex: one tab stop for all frames, arrows move inside
         tabIndex={0}
         aria-label="Flame graph. Arrows move between frames, Enter zooms, Escape resets."
-        className="flame-graph min-h-full w-full"
+        className={`flame-graph flex min-h-full w-full flex-col ${isIcicle ? '' : 'justify-end'}`}
         onKeyDown={onKeyDown}
         onFocus={event => {
           if (cursor < 0 && event.target.matches(':focus-visible')) moveTo(zoom)

@@ -32,6 +32,8 @@ export function packageOf(frame: Frame): string {
     const dot = tail.indexOf('.')
     return dot > 0 ? head.slice(0, slash + 1 + dot) : head.slice(0, slash)
   }
+  // fmt.(*pp).printArg is cut to 'fmt.' above.
+  if (tail.endsWith('.')) return tail.slice(0, -1)
   const parts = tail.split('.').filter(part => part !== '')
   if (parts.length > 2) return parts.slice(0, -2).join('.')
   if (parts.length === 2) return parts[0] ?? ''

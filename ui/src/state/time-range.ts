@@ -1,6 +1,6 @@
-/** Time ranges as the URL holds them: 'now', 'now-15m' or unix ms. */
+import { parseTime } from '@strobe/profile'
 
-const unitMs: Record<string, number> = { s: 1e3, m: 6e4, h: 36e5, d: 864e5, w: 6048e5 }
+/** Time ranges as the URL holds them: 'now', 'now-15m' or unix ms. */
 
 export const presets = [
   { from: 'now-15m', label: 'Last 15 minutes' },
@@ -11,13 +11,12 @@ export const presets = [
   { from: 'now-14d', label: 'Last 14 days' },
 ]
 
-/** Unix ms of a moment, or null when it is none. */
-export function resolveMoment(moment: string, nowMs: number): number | null {
-  const relative = /^now(?:-(\d{1,6})([smhdw]))?$/.exec(moment)
-  if (relative) return nowMs - Number(relative[1] ?? 0) * (unitMs[relative[2] ?? 's'] ?? 0)
-  if (/^\d{1,15}$/.test(moment)) return Number(moment)
-  const parsed = Date.parse(moment)
-  return Number.isNaN(parsed) ? null : parsed
+function resolveMoment(moment: string, nowMs: number): number | null {
+  try {
+    return parseTime(moment, nowMs)
+  } catch {
+    return null
+  }
 }
 
 /** The range in unix ms; falls back to the last hour when from or to cannot be read or are reversed. */

@@ -1,10 +1,11 @@
+import type { LabelMatcher } from '@strobe/profile'
 import { useQuery } from '@tanstack/react-query'
 import { useApi } from '../../api/api-context.ts'
 import type { ProfileType } from '../../api/types.ts'
 import { ControlButton } from '../../components/controls.tsx'
 import { formatAgo, formatTime } from '../../components/format.ts'
 import { EmptyNotice } from '../../components/notices.tsx'
-import { formatSelector, type Matcher } from '../../state/selector.ts'
+import { formatSelector } from '../../state/selector.ts'
 
 /**
  * Says which it is: the type is not collected, no series matches the filter, the agent is silent, or the
@@ -22,7 +23,7 @@ export function EmptyReason({
   onRange,
 }: {
   service: string
-  scope: Matcher[]
+  scope: LabelMatcher[]
   query: string
   type: string
   /** What the service has in this range, without the filter. */

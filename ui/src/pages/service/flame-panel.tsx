@@ -23,7 +23,7 @@ export function FlameToolbar({
 }: {
   tree: FlameTree | null
   find: string
-  search: SearchResult | null
+  search: { count: number; weight: number } | null
   zoom: number
   isIcicle: boolean
   downloads: { name: string; url: string }[]
@@ -71,7 +71,7 @@ export function FlameToolbar({
       <output aria-live="polite" className="text-dense text-muted tabular-nums">
         {search && tree && (
           <>
-            matches {countOf(search.nodes.length, 'frame')},{' '}
+            matches {countOf(search.count, 'frame')},{' '}
             <strong className="font-semibold text-ink">
               {formatShare(search.weight / (tree.total || 1))} of total
             </strong>
@@ -136,7 +136,7 @@ export function FlamePanel({
     <div className="flex h-full min-h-0 min-w-0 flex-col">
       <Breadcrumb tree={tree} zoom={zoom} isZoomLost={isZoomLost} onZoom={onZoom} />
       <div
-        className={`min-h-0 flex-1 overflow-x-hidden overflow-y-auto transition-opacity ${isIcicle ? '' : 'flex flex-col justify-end'} ${isStale ? 'opacity-60' : ''}`}
+        className={`min-h-0 flex-1 overflow-x-hidden overflow-y-auto transition-opacity ${isStale ? 'opacity-60' : ''}`}
       >
         <Suspense fallback={<FlameSkeleton />}>
           <FlameGraph

@@ -127,7 +127,7 @@ function Weight({ value, total, unit }: { value: number; total: number; unit: st
     <span
       className="flex h-7 items-center justify-end gap-2 text-dense tabular-nums"
       style={{
-        background: `linear-gradient(to left, var(--bar) ${((value / total) * 100).toFixed(1)}%, transparent 0) bottom / 100% 3px no-repeat`,
+        background: `linear-gradient(to right, var(--bar) ${((value / total) * 100).toFixed(1)}%, transparent 0) center / 100% 20px no-repeat`,
       }}
     >
       <span className="text-muted">{formatWeight(value, unit)}</span>

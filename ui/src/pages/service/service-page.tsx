@@ -1,3 +1,4 @@
+import type { LabelMatcher } from '@strobe/profile'
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { getRouteApi } from '@tanstack/react-router'
 import { RotateCw } from 'lucide-react'
@@ -10,10 +11,10 @@ import { countOf, formatShare } from '../../components/format.ts'
 import { LabelFilter } from '../../components/label-filter.tsx'
 import { ErrorNotice, WarningStrip } from '../../components/notices.tsx'
 import { RangePicker } from '../../components/range-picker.tsx'
-import { searchTree } from '../../flamegraph/search.ts'
+import { frameMatcher, isExact, searchTree } from '../../flamegraph/search.ts'
 import { findPath, frameOf, pathHash, readTree } from '../../flamegraph/tree.ts'
 import type { ServiceSearch } from '../../state/search-params.ts'
-import { formatSelector, type Matcher, parseSelector } from '../../state/selector.ts'
+import { formatSelector, parseSelector } from '../../state/selector.ts'
 import { resolveRange } from '../../state/time-range.ts'
 import { EmptyReason } from './empty-reason.tsx'
 import { FlamePanel, FlameSkeleton, FlameToolbar } from './flame-panel.tsx'
@@ -52,10 +53,7 @@ export function ServicePage() {
   // 'now' is resolved once for all requests of the page: table and graph show the same samples.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a refresh moves 'now'
   const range = useMemo(() => resolveRange(from, to, Date.now()), [from, to, refreshes])
-  const scope: Matcher[] = useMemo(
-    () => [{ label: 'service_name', operator: '=', value: service }],
-    [service],
-  )
+  const scope: LabelMatcher[] = useMemo(() => [{ name: 'service_name', op: '=', value: service }], [service])
   const filter = search.q ?? ''
   const matchers = parseSelector(filter)
   const query = formatSelector([...scope, ...(matchers ?? [])])
@@ -112,6 +110,13 @@ export function ServicePage() {
 
   const tree = useMemo(() => (flamegraph.data ? readTree(flamegraph.data) : null), [flamegraph.data])
   const found = useMemo(() => (tree ? searchTree(tree, search.find ?? '') : null), [tree, search.find])
+  // The graph leaves small stacks out; one whole function has its exact total in the table.
+  const exactTotal = useMemo(() => {
+    const term = search.find ?? ''
+    if (!isExact(term)) return null
+    const rows = functions.data?.functions.filter(frameMatcher(term)) ?? []
+    return rows.length === 1 ? (rows[0]?.total ?? null) : null
+  }, [functions.data, search.find])
   const zoomed = useMemo(() => (tree ? findPath(tree, search.at ?? '') : 0), [tree, search.at])
   const zoom = Math.max(zoomed, 0)
   // biome-ignore lint/correctness/useExhaustiveDependencies: a node number means nothing in another tree
@@ -255,7 +260,7 @@ export function ServicePage() {
           <FlameToolbar
             tree={tree}
             find={search.find ?? ''}
-            search={found}
+            search={found && { count: found.nodes.length, weight: exactTotal ?? found.weight }}
             zoom={zoom}
             isIcicle={search.shape !== 'flame'}
             downloads={formats.map(({ name, format }) => ({ name, url: api.profileUrl(selection, format) }))}

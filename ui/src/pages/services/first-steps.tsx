@@ -34,7 +34,7 @@ export function FirstSteps({ checkedMs }: { checkedMs: number }) {
     refetchInterval: 5000,
   })
   return (
-    <div className="mx-4 mb-6 grid max-w-5xl gap-4 wide:grid-cols-[3fr_2fr]">
+    <div className="mx-4 mb-6 grid max-w-6xl items-start gap-4 wide:grid-cols-[3fr_2fr]">
       <section className="rounded-lg border border-line bg-panel p-5">
         <h2 className="text-[16px] leading-6 font-semibold">Waiting for the first profile</h2>
         <Ticker checkedMs={checkedMs} />

@@ -39,11 +39,9 @@ export function ServiceTable({
   const most = Math.max(...services.map(service => service.cores ?? 0))
   const now = Date.now()
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reachable by keyboard
     <section
-      className="mx-4 mb-4 overflow-x-auto rounded-lg border border-line bg-panel"
-      tabIndex={0}
-      aria-label="Services"
+      className="mx-4 mb-4 shrink-0 overflow-x-auto rounded-lg border border-line bg-panel"
+      aria-label="All services"
     >
       <Table
         aria-label="Services"
@@ -63,13 +61,13 @@ export function ServiceTable({
         }
       >
         <TableHeader className="border-b border-line">
-          <SortColumn id="service" label="Service" isRowHeader />
+          <SortColumn id="service" label="Service" isRowHeader className="pl-4" />
           <SortColumn id="cores" label="Cores" isEnd />
           <SortColumn id="trend" label="CPU trend" allowsSorting={false} />
           <SortColumn id="types" label="Profile types" allowsSorting={false} />
           <SortColumn id="instances" label="Instances" isEnd />
           <SortColumn id="versions" label="Versions" />
-          <SortColumn id="seen" label="Last profile" isEnd />
+          <SortColumn id="seen" label="Last profile" isEnd className="pr-4" />
         </TableHeader>
         <TableBody items={sorted} dependencies={[trendOf, most]}>
           {service => (

@@ -55,15 +55,21 @@ export function ServicesPage() {
   )
   const lastProfileMs = Math.max(0, ...(everSeen.data?.services.map(service => service.lastSeen) ?? []))
 
+  const isFirstVisit = isEmpty && everSeen.data !== undefined && lastProfileMs === 0
+
   return (
     <div className="flex min-h-0 flex-1 flex-col">
       <div className="flex flex-wrap items-center gap-2 px-4 pt-4 pb-3">
         <h1 className="mr-auto text-title font-semibold tracking-tight">Services</h1>
-        <FindField
-          value={find}
-          onChange={next => navigate({ search: { ...search, find: next }, replace: true })}
-        />
-        <RangePicker {...range} onChange={next => navigate({ search: { ...search, ...next } })} />
+        {!isFirstVisit && (
+          <>
+            <FindField
+              value={find}
+              onChange={next => navigate({ search: { ...search, find: next }, replace: true })}
+            />
+            <RangePicker {...range} onChange={next => navigate({ search: { ...search, ...next } })} />
+          </>
+        )}
       </div>
       {services.error && (
         <div className="px-4 pb-3">
@@ -76,7 +82,7 @@ export function ServicesPage() {
       )}
       {services.isPending && <TableSkeleton />}
       {isEmpty && everSeen.isPending && <TableSkeleton />}
-      {isEmpty && everSeen.data && lastProfileMs === 0 && <FirstSteps checkedMs={everSeen.dataUpdatedAt} />}
+      {isFirstVisit && <FirstSteps checkedMs={everSeen.dataUpdatedAt} />}
       {isEmpty && lastProfileMs > 0 && (
         <EmptyNotice
           title="No profiles in this time range"
