@@ -21,9 +21,8 @@ export const PROFILE_ERRORS = {
   BAD_SELECTOR: 'The label selector cannot be read.',
   BAD_TIME: 'The time cannot be read.',
   LABEL_LIMIT: 'A label set is larger than a limit allows.',
-  LABEL_INVALID: 'A label has no name.',
   FOLDED_EMPTY: 'The text holds no folded stack.',
-  FOLDED_LIMIT: 'The folded text is larger than a limit allows.',
+  TEXT_LIMIT: 'A text profile is larger than a limit allows.',
   SPEEDSCOPE_INVALID: 'The file is not a speedscope profile.',
 } as const satisfies Record<string, string>
 

@@ -1,3 +1,4 @@
+import { profileError } from './errors.ts'
 import { IdentityHasher, type SampleLabel } from './identity.ts'
 import { mapLabelNames } from './labels.ts'
 import type { FrameKind, FunctionInfo, Mapping, Profile } from './model.ts'
@@ -52,16 +53,29 @@ export interface ResolvedProfile {
   values: BigInt64Array
 }
 
+export interface ResolveLimits {
+  /** Frames of one stack with its inlined calls. */
+  maxStackFrames: number
+  /** Frames of all distinct stacks of a body. */
+  maxFrames: number
+}
+
+export const DEFAULT_RESOLVE_LIMITS: ResolveLimits = { maxStackFrames: 8192, maxFrames: 8_000_000 }
+
 /**
  * Resolves locations to frames, inlined callees before their callers, and gives all of it identities.
  *
  * Named frames are (function, line, build id); a location without a name is (build id, address relative
  * to its file). Names stay as they are. Sums wrap at 64 bits, as the profile's own values do.
+ * Throws PPROF_LIMIT: a location of many inlined lines, named often, would take far more room than it came in.
  */
-export function resolveStacks(profile: Profile): ResolvedProfile {
+export function resolveStacks(
+  profile: Profile,
+  limits: ResolveLimits = DEFAULT_RESOLVE_LIMITS,
+): ResolvedProfile {
   const hasher = new IdentityHasher()
   const frames = new FrameTable(profile, hasher)
-  const stacks = new StackTable(hasher, frames)
+  const stacks = new StackTable(hasher, frames, limits)
   const labelsets = new LabelsetTable(profile, hasher)
   const samples = profile.stackOffset.length - 1
   const width = profile.sampleTypes.length
@@ -276,6 +290,7 @@ class FrameTable {
 class StackTable {
   readonly #hasher: IdentityHasher
   readonly #frames: FrameTable
+  readonly #limits: ResolveLimits
   #slots = new SlotTable(128)
   #capacity = 128
   #halves = new Uint32Array(256)
@@ -285,9 +300,10 @@ class StackTable {
   #count = 0
   #filled = 0
 
-  constructor(hasher: IdentityHasher, frames: FrameTable) {
+  constructor(hasher: IdentityHasher, frames: FrameTable, limits: ResolveLimits) {
     this.#hasher = hasher
     this.#frames = frames
+    this.#limits = limits
   }
 
   add(profile: Profile, sample: number): number {
@@ -299,6 +315,10 @@ class StackTable {
     hasher.beginStack(false)
     for (let at = first; at < last; at++) {
       const location = profile.stackLocation[at]!
+      const longest = end + frames.offset[location + 1]! - frames.offset[location]!
+      if (longest - this.#filled > this.#limits.maxStackFrames || longest > this.#limits.maxFrames) {
+        throw tooManyFrames(sample, longest - this.#filled, longest, this.#limits)
+      }
       for (let f = frames.offset[location]!; f < frames.offset[location + 1]!; f++) {
         const frame = frames.frameOfLocation[f]!
         hasher.addToStack(frames.halves[2 * frame]!, frames.halves[2 * frame + 1]!)
@@ -432,6 +452,19 @@ class LabelsetTable {
     this.#indexOfKey.set(key, index)
     return index
   }
+}
+
+function tooManyFrames(sample: number, inStack: number, inAll: number, limits: ResolveLimits): Error {
+  const isStack = inStack > limits.maxStackFrames
+  const field = isStack ? `frames of sample ${sample}` : 'frames of all stacks'
+  const [value, limit] = isStack ? [inStack, limits.maxStackFrames] : [inAll, limits.maxFrames]
+  const setting = isStack ? 'maxStackFrames' : 'maxFrames'
+  return profileError('PPROF_LIMIT', `${field}: ${value} or more, the limit is ${limit} (${setting})`, {
+    field,
+    value,
+    limit,
+    setting,
+  })
 }
 
 /** The base name of a mapping's file; every name that writers give to the kernel becomes '[kernel]'. */
