@@ -8,12 +8,17 @@ import { ServerCredentials } from '@grpc/grpc-js'
 import { defaultEngineSettings } from '../server/src/engine/settings.ts'
 import { startEngine } from '../server/src/engine/supervisor.ts'
 import { toCodedError } from '../server/src/errors.ts'
-import { openIngest } from '../server/src/ingest/open-ingest.ts'
+import { createIngest } from '../server/src/ingest/pipeline.ts'
 import { defaultIngestSettings } from '../server/src/ingest/settings.ts'
 import { createGrpcServer } from '../server/src/ingest/strobe/handler.ts'
 import { receiveUpload } from '../server/src/ingest/upload/handler.ts'
 import { createServerMetrics } from '../server/src/metrics.ts'
+import { createStoreClient } from '../server/src/storage/client.ts'
+import { Journal } from '../server/src/storage/journal.ts'
+import { migrate } from '../server/src/storage/migrate.ts'
 import { defaultStorageSettings } from '../server/src/storage/settings.ts'
+import { Store } from '../server/src/storage/store.ts'
+import { writeAgents } from '../server/src/storage/write-agents.ts'
 
 const dataDir = process.argv[2]!
 const lastStep = process.argv[3] ?? ''
@@ -26,16 +31,26 @@ const engine = await startEngine(
   { ...defaultEngineSettings(`${dataDir}/engine`), memoryBytes: 1_000_000_000 },
   log,
 )
-const { ingest, close } = await openIngest({
-  address: engine.address,
-  dataDir,
-  ingest: { ...defaultIngestSettings(), groupWaitMs: 20, groupProfiles: 20 },
-  storage: { ...defaultStorageSettings(), retryMinMs: 20, retryMaxMs: 200 },
-  metrics: createServerMetrics(),
+const storage = { ...defaultStorageSettings(), retryMinMs: 20, retryMaxMs: 200 }
+const client = createStoreClient(engine.address, { requestTimeoutMs: storage.requestTimeoutMs })
+await migrate(client)
+const store = new Store({
+  client,
+  journal: new Journal(`${dataDir}/journal`),
+  settings: storage,
   log,
+  now: Date.now,
+  metrics: { insertedRows() {}, insertRetried() {}, groupReplayed() {}, insertSeconds() {} },
   onStep(step) {
     if (step === lastStep) process.kill(process.pid, 'SIGKILL')
   },
+})
+await store.replay()
+const ingest = createIngest({
+  store,
+  writeAgents: (tenant, agents) => writeAgents(client, tenant, agents),
+  settings: { ...defaultIngestSettings(), groupWaitMs: 20, groupProfiles: 20 },
+  metrics: createServerMetrics(),
 })
 const grpc = createGrpcServer(ingest)
 const grpcPort = await new Promise<number>((resolve, reject) =>
@@ -66,7 +81,9 @@ console.log(JSON.stringify({ grpcPort, httpPort, socketPath, enginePid: engine.s
 process.once('SIGTERM', () => {
   grpc.forceShutdown()
   http.close()
-  void close(5_000)
+  void ingest
+    .stop(5_000)
+    .then(() => client.close())
     .then(() => engine.stop())
     .then(() => process.exit(0))
 })

@@ -106,6 +106,8 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       writeAgents: (ofTenant, agents) => writeAgents(writer, ofTenant, agents),
       settings: {
         ...ingestSettings,
+        // Two weeks of demo data take a while to arrive.
+        ...(config.demo ? { windowPastMs: ingestSettings.windowPastMs + 86_400_000 } : {}),
         limits: {
           ...ingestSettings.limits,
           maxBodyBytes: config.maxUploadBytes,
@@ -155,7 +157,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
             receivedAtMs: Date.now(),
             idempotencyKey: request.get('idempotency-key') ?? '',
           }),
-        deleteData: () => deleteAllData(writer),
+        deleteData: () => store.empty(() => deleteAllData(writer)),
         status() {
           const reason = notReady()
           return {

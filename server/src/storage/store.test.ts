@@ -15,9 +15,10 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { defaultEngineSettings } from '../engine/settings.ts'
 import { type Engine, startEngine } from '../engine/supervisor.ts'
 import { createStoreClient, type StoreClient } from './client.ts'
+import { deleteAllData } from './delete-data.ts'
 import type { BatchRows } from './insert.ts'
 import { Journal } from './journal.ts'
-import { migrate } from './migrate.ts'
+import { migrate, readMeta } from './migrate.ts'
 import { defaultStorageSettings } from './settings.ts'
 import { Store, type StoreMetrics } from './store.ts'
 import { writeAgents } from './write-agents.ts'
@@ -52,6 +53,7 @@ const tables = [
   'agents',
 ]
 beforeEach(async () => {
+  clockMs = nowMs
   for (const table of tables) await client.command({ query: `TRUNCATE TABLE ${table}` })
 })
 
@@ -151,6 +153,7 @@ const metrics: StoreMetrics = {
 }
 
 let journals = 0
+let clockMs = nowMs
 function openStore(onStep?: (step: string) => void, journalFolder = join(folder, `journal-${journals++}`)) {
   for (const key of Object.keys(counts)) delete counts[key]
   const store = new Store({
@@ -159,7 +162,7 @@ function openStore(onStep?: (step: string) => void, journalFolder = join(folder,
     settings: { ...defaultStorageSettings(), retryMinMs: 10 },
     log,
     metrics,
-    now: () => nowMs,
+    now: () => clockMs,
     ...(onStep ? { onStep } : {}),
   })
   return { store, journalFolder }
@@ -219,6 +222,25 @@ test('what the store has of a stack is not sent again until the next day', async
   expect(counts).toMatchObject({ stacks: 1, frames: 2, functions: 2, series: 2, ingest: 2, batches: 2 })
 })
 
+test('in a store that was emptied everything is sent again', async () => {
+  const { store } = openStore()
+  await store.write([batch('b0', 'fib;main 1')])
+  await store.empty(() => deleteAllData(client))
+  await store.write([batch('b0', 'fib;main 1')])
+  expect(await select('SELECT toUInt32(uniqExact(stack_id)) FROM samples')).toEqual([[1]])
+  expect(await select('SELECT toUInt32(uniqExact(stack_id)) FROM stacks')).toEqual([[1]])
+  expect(await select('SELECT toUInt32(uniqExact(frame_id)) FROM frames')).toEqual([[2]])
+})
+
+test('a store whose epoch changed behind our back is another store', async () => {
+  const { store } = openStore()
+  await store.write([batch('b0', 'fib;main 1')])
+  await deleteAllData(client)
+  clockMs += 10_000
+  await store.write([batch('b1', 'fib;main 1')])
+  expect(await select('SELECT toUInt32(uniqExact(stack_id)) FROM stacks')).toEqual([[1]])
+})
+
 test('the ledger knows a batch from memory and from the table', async () => {
   const first = openStore().store
   await first.write([batch('b0', 'a 1'), batch('b1', 'a 1')])
@@ -273,11 +295,12 @@ test('a damaged group is set aside, not replayed', async () => {
 })
 
 test('migrations may run again, and ids of another rule are refused', async () => {
+  const epoch = await readMeta(client, 'store_epoch')
   await migrate(client)
   expect(await select('SELECT name, toUInt32(count()) FROM schema_migrations GROUP BY name')).toEqual([
     ['0001-first', 1],
   ])
-  expect(await select("SELECT toUInt32(count()) FROM meta WHERE key = 'store_epoch'")).toEqual([[1]])
+  expect(await readMeta(client, 'store_epoch')).toBe(epoch)
   await client.insert({
     table: 'meta',
     values: [{ key: 'identity_rule_version', value: '999' }],

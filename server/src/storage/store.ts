@@ -58,7 +58,7 @@ const permanentCodes = new Set([
   '386',
 ])
 
-/** Writes groups of batches: journal, dimensions, profiles, ledger. One group at a time. */
+/** Writes groups of batches: journal, dimensions, profiles, ledger. One group at a time, others wait. */
 export class Store {
   readonly ledger: Ledger
   readonly #options: StoreOptions
@@ -68,6 +68,7 @@ export class Store {
   #epoch = ''
   #epochCheckedAtMs = Number.NEGATIVE_INFINITY
   #failure = ''
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(options: StoreOptions) {
     this.#options = options
@@ -120,7 +121,29 @@ export class Store {
    * Throws STORE_FAILED when it will never take them, SERVER_STOPPING when stop() came first (the journal
    * keeps the group), JOURNAL_FAILED when the journal could not be written and nothing was begun.
    */
-  async write(batches: readonly BatchRows[]): Promise<void> {
+  write(batches: readonly BatchRows[]): Promise<void> {
+    return this.#inTurn(() => this.#write(batches))
+  }
+
+  /** Runs work that empties the store while no group is on its way, then forgets what was stored. */
+  empty(work: () => Promise<void>): Promise<void> {
+    return this.#inTurn(async () => {
+      try {
+        await work()
+      } finally {
+        this.#seen.clear()
+        this.ledger.forget()
+      }
+    })
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work)
+    this.#turn = turn.catch(() => {})
+    return turn
+  }
+
+  async #write(batches: readonly BatchRows[]): Promise<void> {
     const { journal, metrics, now } = this.#options
     await this.#checkEpoch()
     const nowMs = now()
@@ -211,7 +234,7 @@ export class Store {
   /** What is remembered as stored is worth nothing in a store that was emptied or restored. */
   async #checkEpoch(): Promise<void> {
     const nowMs = this.#options.now()
-    if (nowMs - this.#epochCheckedAtMs < 60_000) return
+    if (nowMs - this.#epochCheckedAtMs < 10_000) return
     const epoch = (await this.#retry(() => readMeta(this.#options.client, 'store_epoch'))) ?? ''
     this.#epochCheckedAtMs = nowMs
     if (epoch === this.#epoch) return

@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { Request, RequestHandler } from 'express'
 import { CodedError } from '../../errors.ts'
 import { TIME_OUTSIDE_WINDOW } from '../batch.ts'
 import type { Ingest } from '../pipeline.ts'
@@ -17,28 +16,10 @@ export interface UploadAnswer {
 }
 
 /**
- * POST /api/v1/profiles: one pprof message, gzip or not. A sender that may retry gives an Idempotency-Key,
- * the same each time. Errors go to next, as CodedError.
+ * POST /api/v1/profiles: one pprof message, gzip or not. A sender that may retry gives an idempotencyKey, the
+ * same each time; '' for none.
+ * Throws CodedError; nothing is stored then.
  */
-export function createUploadHandler(
-  ingest: Ingest,
-  options: { tenantOf?: (request: Request) => string; now?: () => number } = {},
-): RequestHandler {
-  return (request, response, next) => {
-    const search = new URL(request.originalUrl, 'http://localhost').searchParams
-    const key = request.get('idempotency-key') ?? ''
-    receiveUpload(ingest, request, search, {
-      tenant: options.tenantOf?.(request) ?? 'default',
-      receivedAtMs: (options.now ?? Date.now)(),
-      idempotencyKey: key,
-    }).then(
-      answer => response.json(answer),
-      (error: unknown) => next(error),
-    )
-  }
-}
-
-/** The same without express. Throws CodedError; nothing is stored then. */
 export async function receiveUpload(
   ingest: Ingest,
   request: IncomingMessage,
