@@ -21,12 +21,14 @@ export function serveUi(app: Express, uiDir: string): void {
   )
   app.get(/.*/, async (request, response, next) => {
     const index = join(uiDir, 'index.html')
-    if (/\.\w{1,8}$/.test(request.path) || !existsSync(index)) {
-      if (request.path === '/' || !/\.\w{1,8}$/.test(request.path)) {
-        response.status(503).type('text/plain').send(missingPage)
-        return
-      }
+    // A service may be called nginx.service or app.js: only paths outside the pages can name a file.
+    const isPage = /^\/($|services\/?$|s\/)/.test(request.path) || !/\.\w{1,8}$/.test(request.path)
+    if (!isPage) {
       response.status(404).type('text/plain').send('not found\n')
+      return
+    }
+    if (!existsSync(index)) {
+      response.status(503).type('text/plain').send(missingPage)
       return
     }
     try {
