@@ -7,7 +7,7 @@ import { Tab, TabList, TabPanel, Tabs } from 'react-aria-components'
 import { useApi } from '../../api/api-context.ts'
 import type { Meta, ProfileType } from '../../api/types.ts'
 import { ChoicePicker, IconButton } from '../../components/controls.tsx'
-import { countOf, formatShare } from '../../components/format.ts'
+import { formatShare } from '../../components/format.ts'
 import { LabelFilter } from '../../components/label-filter.tsx'
 import { ErrorNotice, WarningStrip } from '../../components/notices.tsx'
 import { RangePicker } from '../../components/range-picker.tsx'
@@ -321,14 +321,14 @@ function preferredType(types: ProfileType[] | undefined): string | undefined {
   return (types?.find(one => one.sampleType === 'cpu') ?? types?.[0])?.id
 }
 
-/** Says so when the answer stands on less than the range asked for. */
+/** Says so when samples are missing from the answer; idle minutes stand in the footer. */
 function Partial({ meta }: { meta: Meta }) {
   const parts = [
-    ...(meta.missingMinutes > 0 && meta.missingMinutes >= meta.minutes / 2
-      ? [`${meta.missingMinutes} of ${countOf(meta.minutes, 'minute')} have no profile`]
-      : []),
     ...(meta.lost > meta.expected / 100
-      ? [`the agent lost ${formatShare(meta.lost / Math.max(meta.expected, 1))} of the samples`]
+      ? [`${formatShare(meta.lost / Math.max(meta.expected, 1))} of the samples were lost on the host`]
+      : []),
+    ...(meta.truncated > meta.expected / 20 && meta.expected > 0
+      ? [`${formatShare(meta.truncated / meta.expected)} of the stacks are cut short at the root`]
       : []),
   ]
   return parts.length === 0 ? null : <WarningStrip>Partial: {parts.join('; ')}.</WarningStrip>
