@@ -13,6 +13,9 @@ namespace strobe {
 namespace {
 
 constexpr size_t kMaxInput = 16u << 10;
+/* libiberty gives up on C++ names above 1 KiB, which templates reach, unless its limit is lifted; up to
+ * this length the deepest nesting then takes less than 1 MiB of stack (tests/symbols_demangle_test.cc). */
+constexpr size_t kMaxDeepInput = 4u << 10;
 constexpr size_t kMaxOutput = 4u << 10;
 
 /* libiberty hands its text over in pieces of at most 255 bytes and cannot be told to stop. Its
@@ -84,7 +87,8 @@ std::string demangle(std::string_view name) {
   bool cut = false;
   bool done = run(rust_demangle_callback, mangled.c_str(), 0, &output, &cut);
   if (!done && itanium) {
-    done = run(cplus_demangle_v3_callback, mangled.c_str(), DMGL_ANSI | DMGL_RET_DROP, &output, &cut);
+    const int limit = mangled.size() <= kMaxDeepInput ? DMGL_NO_RECURSE_LIMIT : 0;
+    done = run(cplus_demangle_v3_callback, mangled.c_str(), DMGL_ANSI | limit, &output, &cut);
   }
   if (!done) return mangled;
   std::string text(output.text, output.length);
