@@ -7,4 +7,5 @@ export {
   serverOptions,
 } from './config.ts'
 export { CodedError, type ErrorCode, errorStatuses } from './errors.ts'
+export { connectIngest, type IngestConnection } from './ingest-client.ts'
 export { findPortHolder } from './port-holder.ts'

@@ -2,6 +2,8 @@ import { gzipSync } from 'node:zlib'
 import {
   buildCallTree,
   encodePprof,
+  formatFolded,
+  formatSpeedscope,
   type Mapping,
   type Profile,
   parseProfileTypeId,
@@ -16,7 +18,7 @@ import { isGauge } from './profile-types.ts'
 import { resolveSelection, type SelectionInput } from './selection.ts'
 import { readStacks, type WeighedStacks } from './stacks.ts'
 
-export const exportFormats = ['pprof', 'json'] as const
+export const exportFormats = ['pprof', 'folded', 'speedscope', 'json'] as const
 export type ExportFormat = (typeof exportFormats)[number]
 
 export interface ExportedFile {
@@ -57,13 +59,26 @@ export async function queryExport(
     }
     return { name: `${name}.json`, contentType: 'application/json', bytes: JSON.stringify(answer) }
   }
-  const profile = buildProfile(stacks, scope, meta, BigInt(periods[0]?.[0] ?? '0'))
   switch (input.format) {
-    case 'pprof':
+    case 'pprof': {
+      const profile = buildProfile(stacks, scope, meta, BigInt(periods[0]?.[0] ?? '0'))
       return {
         name: `${name}.pb.gz`,
         contentType: 'application/octet-stream',
         bytes: gzipSync(encodePprof(profile)),
+      }
+    }
+    case 'folded':
+      return {
+        name: `${name}.folded.txt`,
+        contentType: 'text/plain; charset=utf-8',
+        bytes: formatFolded(stacks.columns, stacks.weights, stacks.trees),
+      }
+    case 'speedscope':
+      return {
+        name: `${name}.speedscope.json`,
+        contentType: 'application/json',
+        bytes: formatSpeedscope(name, type.sampleUnit, stacks.columns, stacks.values, stacks.trees),
       }
   }
 }
@@ -75,7 +90,7 @@ export async function queryExport(
 export function buildProfile(
   stacks: WeighedStacks,
   scope: Scope & { type: string },
-  range: Pick<Meta, 'from' | 'to'>,
+  meta: Pick<Meta, 'from' | 'to' | 'coveredSeconds'>,
   period: bigint,
 ): Profile {
   const type = parseProfileTypeId(scope.type)
@@ -128,8 +143,9 @@ export function buildProfile(
     defaultSampleType: type.sampleType,
     periodType: { type: type.periodType, unit: type.periodUnit },
     period,
-    timeNanos: BigInt(range.from) * 1_000_000n,
-    durationNanos: BigInt(range.to - range.from) * 1_000_000n,
+    timeNanos: BigInt(meta.from) * 1_000_000n,
+    // pprof divides by it; time in which nothing reported would make everything look idle.
+    durationNanos: BigInt(Math.round((meta.coveredSeconds * 1000 || meta.to - meta.from) * 1e6)),
     comments: [],
     mappings,
     functions,

@@ -1,0 +1,86 @@
+import type { Command } from 'commander'
+import { CliError, type CommandContext, exitCodes } from './command.ts'
+
+export interface ApiClient {
+  /** The answer of GET /api/v1/PATH. Throws CliError. */
+  get<T>(path: string, parameters?: Record<string, string | number | undefined>): Promise<T>
+  getBytes(path: string, parameters: Record<string, string | number | undefined>): Promise<Buffer>
+  post<T>(path: string, parameters: Record<string, string>, body: Uint8Array<ArrayBuffer>): Promise<T>
+}
+
+/** --server and --json, for every command that asks a server. */
+export function addServerOptions(command: Command, context: CommandContext): Command {
+  return command
+    .option(
+      '--server <url>',
+      'the server to ask (STROBE_URL)',
+      context.env.STROBE_URL || 'http://localhost:4040',
+    )
+    .option('--json', 'print the answer as JSON')
+}
+
+/** --from and --to. */
+export function addRangeOptions(command: Command): Command {
+  return command
+    .option('--from <time>', 'start: now-15m, RFC 3339 or unix ms', 'now-1h')
+    .option('--to <time>', 'end', 'now')
+}
+
+export function createApiClient(server: string): ApiClient {
+  const base = readBase(server)
+  async function call(
+    method: 'GET' | 'POST',
+    path: string,
+    parameters: Record<string, string | number | undefined>,
+    body?: Uint8Array<ArrayBuffer>,
+  ): Promise<Response> {
+    const url = new URL(`api/v1/${path}`, base)
+    for (const [name, value] of Object.entries(parameters))
+      if (value !== undefined) url.searchParams.set(name, String(value))
+    let response: Response
+    try {
+      response = await fetch(url, {
+        method,
+        ...(body ? { body, headers: { 'content-type': 'application/octet-stream' } } : {}),
+      })
+    } catch (error) {
+      const cause = (error as { cause?: { code?: string; message?: string } }).cause
+      throw new CliError(
+        `no server answers at ${base.href} (${cause?.code ?? cause?.message ?? (error as Error).message}); start one with strobe up, or name another with --server`,
+        exitCodes.unreachable,
+        { cause: error },
+      )
+    }
+    if (response.ok) return response
+    const text = await response.text()
+    let answer: { code?: string; message?: string } = {}
+    try {
+      answer = JSON.parse(text) as typeof answer
+    } catch {
+      answer = { message: text.slice(0, 300) }
+    }
+    throw new CliError(
+      `${answer.code ?? `HTTP ${response.status}`}: ${answer.message ?? response.statusText}`,
+      response.status === 503 ? exitCodes.unreachable : exitCodes.failure,
+    )
+  }
+  return {
+    get: async <T>(path: string, parameters = {}) =>
+      (await (await call('GET', path, parameters)).json()) as T,
+    getBytes: async (path, parameters) =>
+      Buffer.from(await (await call('GET', path, parameters)).arrayBuffer()),
+    post: async <T>(path: string, parameters: Record<string, string>, body: Uint8Array<ArrayBuffer>) =>
+      (await (await call('POST', path, parameters, body)).json()) as T,
+  }
+}
+
+function readBase(server: string): URL {
+  const text = /^[a-z]+:\/\//i.test(server) ? server : `http://${server}`
+  try {
+    const url = new URL(text.endsWith('/') ? text : `${text}/`)
+    if (url.protocol === 'http:' || url.protocol === 'https:') return url
+  } catch {
+    // Said below.
+  }
+  throw new CliError(`--server ${server} is not an address such as http://localhost:4040`, exitCodes.usage)
+}
