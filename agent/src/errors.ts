@@ -19,7 +19,7 @@ export class AgentError extends Error {
   readonly code: AgentErrorCode
 
   constructor(code: AgentErrorCode, sentence: string, cause?: unknown) {
-    super(`${code}: ${sentence}`, cause === undefined ? undefined : { cause })
+    super(sentence, cause === undefined ? undefined : { cause })
     this.code = code
   }
 }

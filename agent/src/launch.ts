@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chownSync, mkdirSync } from 'node:fs'
+import { chownSync, existsSync, mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { fromBinary } from '@bufbuild/protobuf'
 import { type WriteRequest, WriteRequestSchema } from '@strobe/proto'
@@ -35,6 +35,7 @@ export interface AgentHandle {
   ready: Promise<ReadyMessage>
   /** Resolves when the agent is gone, whatever happened. */
   ended: Promise<AgentEnd>
+  readonly hasEnded: boolean
   /** Profile this process and its descendants only. */
   setTarget(pid: number): void
   /** Ends the agent: the last window is sent before it goes. May be called again. */
@@ -49,6 +50,7 @@ const logTailBytes = 4096
 export function startAgent(options: StartAgentOptions): AgentHandle {
   let current: AgentProcess | null = null
   let isStopping = false
+  let hasEnded = false
   const started = launch(options, process => {
     current = process
     if (isStopping) process.stop()
@@ -60,9 +62,15 @@ export function startAgent(options: StartAgentOptions): AgentHandle {
     ({ agent }) => agent.ended,
     (): AgentEnd => ({ code: 1, counters: null }),
   )
+  ended.then(() => {
+    hasEnded = true
+  })
   return {
     ready,
     ended,
+    get hasEnded() {
+      return hasEnded
+    },
     setTarget: pid => current?.send({ target: pid }),
     stop: () => {
       isStopping = true
@@ -81,6 +89,11 @@ async function launch(
   options: StartAgentOptions,
   onProcess: (agent: AgentProcess) => void,
 ): Promise<Started> {
+  if (!options.reportsWithoutProfiling && !existsSync(launcherPath))
+    throw new AgentError(
+      'LAUNCHER_MISSING',
+      `${launcherPath} is not built; run npm run setup, which says what it needs`,
+    )
   const prefix = elevation(options.elevate)
   const config = { ...options.config, isAttached: true }
   const flags = formatFlags(config)

@@ -56,7 +56,7 @@ main().then(
   () => process.exit(0),
   error => {
     process.stderr.write(
-      `strobe agent: ${error instanceof AgentError ? error.message : (error.stack ?? error)}\n`,
+      `strobe agent: ${error instanceof AgentError ? `${error.code}: ${error.message}` : (error.stack ?? error)}\n`,
     )
     process.exit(error instanceof AgentError && error.code === 'OPTION_INVALID' ? 2 : 1)
   },
