@@ -1,9 +1,10 @@
 /**
  * Content identities: 64 bits of MurmurHash3 x86_128 (the first two words, low word first, seed 0) over
- * a kind byte and fields. Text is its UTF-8 length as 4 bytes and its bytes, a number 4 or 8 bytes, all
- * little-endian, so that no two field lists share an encoding. Equal content has one id on every host and
- * server; 0n means "none" and is never a hash. The rule's version is stored beside the ids: changing
- * anything here without raising it orphans stored rows.
+ * little-endian 32-bit words: a word that tells the kind, then the fields. A number is one word or, low
+ * first, two. Text is a word with its length in UTF-8 bytes and the bytes, padded with zeros to a word. A
+ * system name equal to the name is the single word 0xffffffff. No two field lists share an encoding.
+ * Equal content has one id on every host and server; 0n means "none" and is never a hash. The rule's
+ * version is stored beside the ids: changing anything here without raising it orphans stored rows.
  */
 export const IDENTITY_RULE_VERSION = 1
 
@@ -37,6 +38,9 @@ const KIND_FUNCTION_STACK = 6
 const KIND_SERIES = 7
 const KIND_GROUP = 8
 const KIND_LABELSET = 9
+const KIND_BUILD = 10
+
+const SAME_AS_NAME = 0xffffffff
 
 /** Line, build and address are left out on purpose: they change with every deploy. */
 export function functionId(
@@ -51,7 +55,8 @@ export function functionId(
 
 /** The id of a frame that has a name. buildId '' when unknown. */
 export function namedFrameId(functionId: bigint, line: number, buildId: string): bigint {
-  return new IdentityHasher().namedFrameId(low(functionId), high(functionId), line, buildId).id()
+  const hasher = new IdentityHasher().build(buildId)
+  return hasher.namedFrameId(low(functionId), high(functionId), line, hasher.low, hasher.high).id()
 }
 
 /**
@@ -100,9 +105,10 @@ export function labelsetId(labels: readonly SampleLabel[]): bigint {
 export class IdentityHasher {
   low = 0
   high = 0
-  #bytes = new Uint8Array(4096)
-  #words = new Int32Array(this.#bytes.buffer)
+  #words = new Int32Array(1024)
+  /** Words filled. */
   #length = 0
+  readonly #murmur = new Murmur3()
   readonly #encoder = new TextEncoder()
 
   id(): bigint {
@@ -118,19 +124,36 @@ export class IdentityHasher {
   ): this {
     this.#begin(KIND_FUNCTION)
     this.#text(name)
-    this.#text(systemName)
+    if (systemName === name) this.#word(SAME_AS_NAME)
+    else this.#text(systemName)
     this.#text(file)
     this.#word(startLine)
     this.#text(moduleBaseName)
     return this.#finish()
   }
 
-  namedFrameId(functionLow: number, functionHigh: number, line: number, buildId: string): this {
-    this.#begin(KIND_NAMED_FRAME)
-    this.#word(functionLow)
-    this.#word(functionHigh)
-    this.#word(line)
+  /** A build id as namedFrameId takes it: hashed once for many frames. */
+  build(buildId: string): this {
+    this.#begin(KIND_BUILD)
     this.#text(buildId)
+    return this.#finish()
+  }
+
+  namedFrameId(
+    functionLow: number,
+    functionHigh: number,
+    line: number,
+    buildLow: number,
+    buildHigh: number,
+  ): this {
+    const words = this.#words
+    words[0] = KIND_NAMED_FRAME
+    words[1] = functionLow
+    words[2] = functionHigh
+    words[3] = line
+    words[4] = buildLow
+    words[5] = buildHigh
+    this.#length = 6
     return this.#finish()
   }
 
@@ -154,8 +177,11 @@ export class IdentityHasher {
   }
 
   addToStack(low: number, high: number): void {
-    this.#word(low)
-    this.#word(high)
+    const at = this.#length
+    if (at + 2 > this.#words.length) this.#grow(2)
+    this.#words[at] = low
+    this.#words[at + 1] = high
+    this.#length = at + 2
   }
 
   finishStack(): this {
@@ -187,43 +213,56 @@ export class IdentityHasher {
   }
 
   #begin(kind: number): void {
-    this.#bytes[0] = kind
+    this.#words[0] = kind
     this.#length = 1
   }
 
   #word(value: number): void {
-    if (this.#length + 4 > this.#bytes.length) this.#grow(4)
-    const bytes = this.#bytes
-    const at = this.#length
-    bytes[at] = value
-    bytes[at + 1] = value >>> 8
-    bytes[at + 2] = value >>> 16
-    bytes[at + 3] = value >>> 24
-    this.#length = at + 4
+    if (this.#length === this.#words.length) this.#grow(1)
+    this.#words[this.#length++] = value
   }
 
   #text(text: string): void {
+    const length = text.length
+    if (this.#length + 2 + length > this.#words.length) this.#grow(2 + length)
+    const words = this.#words
     const mark = this.#length
-    if (mark + 4 + 3 * text.length > this.#bytes.length) this.#grow(4 + 3 * text.length)
-    const bytes = this.#bytes
-    let at = mark + 4
+    let at = mark + 1
+    let seen = 0
     let i = 0
-    for (; i < text.length; i++) {
-      const unit = text.charCodeAt(i)
-      if (unit >= 0x80) break
-      bytes[at++] = unit
+    for (; i + 4 <= length; i += 4) {
+      const a = text.charCodeAt(i)
+      const b = text.charCodeAt(i + 1)
+      const c = text.charCodeAt(i + 2)
+      const d = text.charCodeAt(i + 3)
+      seen |= a | b | c | d
+      words[at++] = a | (b << 8) | (c << 16) | (d << 24)
     }
-    if (i < text.length) at += this.#encoder.encodeInto(text.slice(i), bytes.subarray(at)).written
-    this.#word(at - mark - 4)
+    if (i < length) {
+      let word = 0
+      for (let shift = 0; i < length; i++, shift += 8) {
+        const unit = text.charCodeAt(i)
+        seen |= unit
+        word |= unit << shift
+      }
+      words[at++] = word
+    }
+    if (seen < 0x80) words[mark] = length
+    else {
+      const bytes = this.#encoder.encode(text)
+      words[mark] = bytes.length
+      // At most 3 bytes a code unit: the room made above is enough.
+      at = mark + 1 + Math.ceil(bytes.length / 4)
+      words[at - 1] = 0
+      new Uint8Array(words.buffer).set(bytes, 4 * (mark + 1))
+    }
     this.#length = at
   }
 
-  #grow(length: number): void {
-    const size = 2 ** Math.ceil(Math.log2(this.#length + length))
-    const bytes = new Uint8Array(Math.max(2 * this.#bytes.length, size))
-    bytes.set(this.#bytes)
-    this.#bytes = bytes
-    this.#words = new Int32Array(bytes.buffer)
+  #grow(more: number): void {
+    const longer = new Int32Array(2 * (this.#length + more))
+    longer.set(this.#words)
+    this.#words = longer
   }
 
   #none(): this {
@@ -233,9 +272,13 @@ export class IdentityHasher {
   }
 
   #finish(): this {
-    const digest = murmur3(this.#bytes, this.#words, this.#length, 0)
-    this.low = digest.h1
-    this.high = digest.h2
+    const murmur = this.#murmur
+    murmur.begin(0)
+    const tail = this.#length & ~3
+    murmur.blocks(this.#words, tail)
+    murmur.finish(this.#words, tail, 4 * this.#length)
+    this.low = murmur.h1 >>> 0
+    this.high = murmur.h2 >>> 0
     if (this.low === 0 && this.high === 0) this.low = 1
     return this
   }
@@ -243,10 +286,14 @@ export class IdentityHasher {
 
 /** The four unsigned words of MurmurHash3 x86_128 (Austin Appleby, public domain). */
 export function murmur3x86x128(bytes: Uint8Array, seed: number): [number, number, number, number] {
-  const padded = new Uint8Array(Math.ceil(bytes.length / 4) * 4)
-  padded.set(bytes)
-  const { h1, h2, h3, h4 } = murmur3(padded, new Int32Array(padded.buffer), bytes.length, seed)
-  return [h1, h2, h3, h4]
+  const words = new Int32Array(4 * Math.ceil(bytes.length / 16))
+  new Uint8Array(words.buffer).set(bytes)
+  const murmur = new Murmur3()
+  murmur.begin(seed)
+  const tail = (bytes.length >>> 4) << 2
+  murmur.blocks(words, tail)
+  murmur.finish(words, tail, bytes.length)
+  return [murmur.h1 >>> 0, murmur.h2 >>> 0, murmur.h3 >>> 0, murmur.h4 >>> 0]
 }
 
 const C1 = 0x239b961b
@@ -254,75 +301,77 @@ const C2 = 0xab0e9789 | 0
 const C3 = 0x38b34ae5
 const C4 = 0xa1e38b93 | 0
 
-/** words: the same memory as bytes. */
-function murmur3(
-  bytes: Uint8Array,
-  words: Int32Array,
-  length: number,
-  seed: number,
-): { h1: number; h2: number; h3: number; h4: number } {
-  let h1 = seed | 0
-  let h2 = seed | 0
-  let h3 = seed | 0
-  let h4 = seed | 0
-  const blockWords = (length >>> 4) << 2
-  for (let i = 0; i < blockWords; i += 4) {
-    let k = Math.imul(words[i]!, C1)
-    h1 ^= Math.imul((k << 15) | (k >>> 17), C2)
-    h1 = (Math.imul(((h1 << 19) | (h1 >>> 13)) + h2, 5) + 0x561ccd1b) | 0
-    k = Math.imul(words[i + 1]!, C2)
-    h2 ^= Math.imul((k << 16) | (k >>> 16), C3)
-    h2 = (Math.imul(((h2 << 17) | (h2 >>> 15)) + h3, 5) + 0x0bcaa747) | 0
-    k = Math.imul(words[i + 2]!, C3)
-    h3 ^= Math.imul((k << 17) | (k >>> 15), C4)
-    h3 = (Math.imul(((h3 << 15) | (h3 >>> 17)) + h4, 5) + 0x96cd1c35) | 0
-    k = Math.imul(words[i + 3]!, C4)
-    h4 ^= Math.imul((k << 18) | (k >>> 14), C1)
-    h4 = (Math.imul(((h4 << 13) | (h4 >>> 19)) + h1, 5) + 0x32ac3b17) | 0
-  }
-  const tail = blockWords * 4
-  const rest = length & 15
-  if (rest > 12) {
-    const k = Math.imul(tailWord(bytes, tail + 12, rest - 12), C4)
-    h4 ^= Math.imul((k << 18) | (k >>> 14), C1)
-  }
-  if (rest > 8) {
-    const k = Math.imul(tailWord(bytes, tail + 8, rest - 8), C3)
-    h3 ^= Math.imul((k << 17) | (k >>> 15), C4)
-  }
-  if (rest > 4) {
-    const k = Math.imul(tailWord(bytes, tail + 4, rest - 4), C2)
-    h2 ^= Math.imul((k << 16) | (k >>> 16), C3)
-  }
-  if (rest > 0) {
-    const k = Math.imul(tailWord(bytes, tail, rest), C1)
-    h1 ^= Math.imul((k << 15) | (k >>> 17), C2)
-  }
-  h1 ^= length
-  h2 ^= length
-  h3 ^= length
-  h4 ^= length
-  h1 = (h1 + h2 + h3 + h4) | 0
-  h2 = (h2 + h1) | 0
-  h3 = (h3 + h1) | 0
-  h4 = (h4 + h1) | 0
-  h1 = finalMix(h1)
-  h2 = finalMix(h2)
-  h3 = finalMix(h3)
-  h4 = finalMix(h4)
-  h1 = (h1 + h2 + h3 + h4) | 0
-  h2 = (h2 + h1) | 0
-  h3 = (h3 + h1) | 0
-  h4 = (h4 + h1) | 0
-  return { h1: h1 >>> 0, h2: h2 >>> 0, h3: h3 >>> 0, h4: h4 >>> 0 }
-}
+class Murmur3 {
+  h1 = 0
+  h2 = 0
+  h3 = 0
+  h4 = 0
 
-function tailWord(bytes: Uint8Array, at: number, available: number): number {
-  let word = bytes[at]!
-  if (available > 1) word |= bytes[at + 1]! << 8
-  if (available > 2) word |= bytes[at + 2]! << 16
-  if (available > 3) word |= bytes[at + 3]! << 24
-  return word
+  begin(seed: number): void {
+    this.h1 = seed | 0
+    this.h2 = seed | 0
+    this.h3 = seed | 0
+    this.h4 = seed | 0
+  }
+
+  /** count: words, a multiple of 4. */
+  blocks(words: Int32Array, count: number): void {
+    let { h1, h2, h3, h4 } = this
+    for (let i = 0; i < count; i += 4) {
+      let k = Math.imul(words[i]!, C1)
+      h1 ^= Math.imul((k << 15) | (k >>> 17), C2)
+      h1 = (Math.imul(((h1 << 19) | (h1 >>> 13)) + h2, 5) + 0x561ccd1b) | 0
+      k = Math.imul(words[i + 1]!, C2)
+      h2 ^= Math.imul((k << 16) | (k >>> 16), C3)
+      h2 = (Math.imul(((h2 << 17) | (h2 >>> 15)) + h3, 5) + 0x0bcaa747) | 0
+      k = Math.imul(words[i + 2]!, C3)
+      h3 ^= Math.imul((k << 17) | (k >>> 15), C4)
+      h3 = (Math.imul(((h3 << 15) | (h3 >>> 17)) + h4, 5) + 0x96cd1c35) | 0
+      k = Math.imul(words[i + 3]!, C4)
+      h4 ^= Math.imul((k << 18) | (k >>> 14), C1)
+      h4 = (Math.imul(((h4 << 13) | (h4 >>> 19)) + h1, 5) + 0x32ac3b17) | 0
+    }
+    this.h1 = h1
+    this.h2 = h2
+    this.h3 = h3
+    this.h4 = h4
+  }
+
+  /** tail: where the words begin that fill no block; bytes past the length are zero. */
+  finish(words: Int32Array, tail: number, byteLength: number): void {
+    let { h1, h2, h3, h4 } = this
+    const rest = byteLength & 15
+    if (rest > 12) {
+      const k = Math.imul(words[tail + 3]!, C4)
+      h4 ^= Math.imul((k << 18) | (k >>> 14), C1)
+    }
+    if (rest > 8) {
+      const k = Math.imul(words[tail + 2]!, C3)
+      h3 ^= Math.imul((k << 17) | (k >>> 15), C4)
+    }
+    if (rest > 4) {
+      const k = Math.imul(words[tail + 1]!, C2)
+      h2 ^= Math.imul((k << 16) | (k >>> 16), C3)
+    }
+    if (rest > 0) {
+      const k = Math.imul(words[tail]!, C1)
+      h1 ^= Math.imul((k << 15) | (k >>> 17), C2)
+    }
+    h1 ^= byteLength
+    h2 ^= byteLength
+    h3 ^= byteLength
+    h4 ^= byteLength
+    h1 = (h1 + h2 + h3 + h4) | 0
+    h2 = finalMix(h2 + h1)
+    h3 = finalMix(h3 + h1)
+    h4 = finalMix(h4 + h1)
+    h1 = finalMix(h1)
+    h1 = (h1 + h2 + h3 + h4) | 0
+    this.h1 = h1
+    this.h2 = (h2 + h1) | 0
+    this.h3 = (h3 + h1) | 0
+    this.h4 = (h4 + h1) | 0
+  }
 }
 
 function finalMix(hash: number): number {

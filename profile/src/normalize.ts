@@ -145,7 +145,8 @@ class SlotTable {
 /** The frames of each location, distinct by identity. */
 class FrameTable {
   readonly functions: ModuleFunction[] = []
-  readonly #functionIds: bigint[] = []
+  /** Function ids as unsigned halves, low first. */
+  readonly #functionIds: Uint32Array
   /** Frame ids as unsigned halves, low first. */
   readonly halves: Uint32Array
   /** Halves of the function id of each frame. */
@@ -171,29 +172,50 @@ class FrameTable {
     this.#frameLine = new Uint32Array(capacity)
     this.#frameAddress = new BigUint64Array(capacity)
     const modules = profile.mappings.map(mapping => moduleOf(mapping.file))
+    // The last entry is for locations without a mapping.
+    const buildHalves = new Uint32Array(2 * modules.length + 2)
+    for (let i = 0; i <= modules.length; i++) {
+      hasher.build(profile.mappings[i]?.buildId ?? '')
+      buildHalves[2 * i] = hasher.low
+      buildHalves[2 * i + 1] = hasher.high
+    }
+    const addressHalves = new Uint32Array(
+      profile.locationAddress.buffer,
+      profile.locationAddress.byteOffset,
+      2 * locations,
+    )
+    const ownAddressHalves = new Uint32Array(this.#frameAddress.buffer)
     const slots = new SlotTable(capacity)
-    const functionOfId = new Map<bigint, number>()
+    const functionSlots = new SlotTable(capacity)
     // A function of the profile is nearly always in one module: remember the last answer for each.
     const lastModule: string[] = new Array(profile.functions.length)
     const lastFunction = new Int32Array(profile.functions.length)
     const unnamedOfModule = new Map<string, number>()
+    const kinds = new KindMemo()
+    const functionIds = new Uint32Array(2 * capacity)
+    this.#functionIds = functionIds
 
     const addFunction = (info: FunctionInfo, module: string): number => {
       const name = info.name === '' ? info.systemName : info.name
-      const id = hasher.functionId(name, info.systemName, info.file, info.startLine, module).id()
-      let index = functionOfId.get(id)
-      if (index === undefined) {
-        index = this.functions.length
-        functionOfId.set(id, index)
-        this.#functionIds.push(id)
-        this.functions.push({
-          name,
-          systemName: info.systemName,
-          file: info.file,
-          startLine: info.startLine,
-          module,
-        })
+      hasher.functionId(name, info.systemName, info.file, info.startLine, module)
+      let slot = functionSlots.first(hasher.low)
+      let index = functionSlots.slots[slot]!
+      while (index >= 0) {
+        if (functionIds[2 * index] === hasher.low && functionIds[2 * index + 1] === hasher.high) return index
+        slot = (slot + 1) & functionSlots.mask
+        index = functionSlots.slots[slot]!
       }
+      index = this.functions.length
+      functionSlots.slots[slot] = index
+      functionIds[2 * index] = hasher.low
+      functionIds[2 * index + 1] = hasher.high
+      this.functions.push({
+        name,
+        systemName: info.systemName,
+        file: info.file,
+        startLine: info.startLine,
+        module,
+      })
       return index
     }
 
@@ -210,7 +232,8 @@ class FrameTable {
         const info = profileFunction < 0 ? undefined : profile.functions[profileFunction]!
         let functionIndex: number
         let lineNumber = 0
-        let address = 0n
+        let addressLow = 0
+        let addressHigh = 0
         let kind: FrameKind
         if (info !== undefined && (info.name !== '' || info.systemName !== '')) {
           if (lastModule[profileFunction] === module) functionIndex = lastFunction[profileFunction]!
@@ -220,9 +243,15 @@ class FrameTable {
             lastFunction[profileFunction] = functionIndex
           }
           lineNumber = profile.lineNumber[line]!
-          kind = kindOf(module, info.file)
-          const id = this.#functionIds[functionIndex]!
-          hasher.namedFrameId(Number(id & 0xffffffffn), Number(id >> 32n), lineNumber, buildId)
+          kind = kinds.of(module, info.file)
+          const build = 2 * (mappingIndex < 0 ? modules.length : mappingIndex)
+          hasher.namedFrameId(
+            functionIds[2 * functionIndex]!,
+            functionIds[2 * functionIndex + 1]!,
+            lineNumber,
+            buildHalves[build]!,
+            buildHalves[build + 1]!,
+          )
         } else {
           let unnamed = unnamedOfModule.get(module)
           if (unnamed === undefined) {
@@ -230,9 +259,15 @@ class FrameTable {
             unnamedOfModule.set(module, unnamed)
           }
           functionIndex = unnamed
-          address = fileAddress(profile.locationAddress[location]!, mapping, module)
+          addressLow = addressHalves[2 * location]!
+          addressHigh = addressHalves[2 * location + 1]!
+          if (mapping !== undefined && module !== '[kernel]') {
+            const address = fileAddress(profile.locationAddress[location]!, mapping)
+            addressLow = Number(address & 0xffffffffn)
+            addressHigh = Number(address >> 32n)
+          }
           kind = 'unsymbolized'
-          hasher.unnamedFrameId(buildId, module, Number(address & 0xffffffffn), Number(address >> 32n))
+          hasher.unnamedFrameId(buildId, module, addressLow, addressHigh)
         }
         let slot = slots.first(hasher.low)
         let frame = slots.slots[slot]!
@@ -246,12 +281,12 @@ class FrameTable {
           slots.slots[slot] = frame
           this.halves[2 * frame] = hasher.low
           this.halves[2 * frame + 1] = hasher.high
-          const id = this.#functionIds[functionIndex]!
-          this.functionHalves[2 * frame] = Number(id & 0xffffffffn)
-          this.functionHalves[2 * frame + 1] = Number(id >> 32n)
+          this.functionHalves[2 * frame] = functionIds[2 * functionIndex]!
+          this.functionHalves[2 * frame + 1] = functionIds[2 * functionIndex + 1]!
           this.#frameFunction[frame] = functionIndex
           this.#frameLine[frame] = lineNumber
-          this.#frameAddress[frame] = address
+          ownAddressHalves[2 * frame] = addressLow
+          ownAddressHalves[2 * frame + 1] = addressHigh
           this.#frameBuildId.push(buildId)
           this.#frameKind.push(kind)
         }
@@ -275,7 +310,7 @@ class FrameTable {
     const count = this.#count
     return {
       functions: this.functions,
-      functionId: BigUint64Array.from(this.#functionIds),
+      functionId: new BigUint64Array(this.#functionIds.buffer.slice(0, 8 * this.functions.length)),
       frameId: new BigUint64Array(this.halves.buffer.slice(0, 8 * count)),
       frameFunction: this.#frameFunction.slice(0, count),
       frameLine: this.#frameLine.slice(0, count),
@@ -476,21 +511,39 @@ export function moduleOf(file: string): string {
 }
 
 const INTERPRETED_FILE = /\.(py|rb|php|pl|lua|js|mjs|cjs|ts|mts|ex|erl)$|^node:|^<frozen /
+const JIT_MODULE = /^(\[jit\]|\[anon.*|anon|perf-\d+\.map|jitted-.*|.*\.jitdump)$/
 const JIT_FILE = /\.(java|kt|scala|groovy|clj|cs)$/
 
 function kindOf(module: string, file: string): FrameKind {
   if (module === '[kernel]') return 'kernel'
-  if (/^(\[jit\]|\[anon.*|anon|perf-\d+\.map|jitted-.*|.*\.jitdump)$/.test(module) || JIT_FILE.test(file))
-    return 'jit'
+  if (JIT_MODULE.test(module) || JIT_FILE.test(file)) return 'jit'
   return INTERPRETED_FILE.test(file) ? 'interpreted' : 'native'
+}
+
+/** kindOf with its answers kept: files are few, frames are many. */
+class KindMemo {
+  readonly #kinds = new Map<string, Map<string, FrameKind>>()
+
+  of(module: string, file: string): FrameKind {
+    let ofModule = this.#kinds.get(module)
+    if (ofModule === undefined) {
+      ofModule = new Map()
+      this.#kinds.set(module, ofModule)
+    }
+    let kind = ofModule.get(file)
+    if (kind === undefined) {
+      kind = kindOf(module, file)
+      ofModule.set(file, kind)
+    }
+    return kind
+  }
 }
 
 /**
  * Where in its file an address lies, so that address space randomisation does not make every process
  * its own. The kernel's addresses stay: its mapping has no useful offset.
  */
-function fileAddress(address: bigint, mapping: Mapping | undefined, module: string): bigint {
-  if (mapping === undefined || module === '[kernel]') return address
+function fileAddress(address: bigint, mapping: Mapping): bigint {
   if (address < mapping.start || (mapping.limit !== 0n && address >= mapping.limit)) return address
   return BigInt.asUintN(64, address - mapping.start + mapping.offset)
 }
