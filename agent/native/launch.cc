@@ -392,16 +392,23 @@ bool survive_exec(int fd) { return fcntl(fd, F_SETFD, 0) == 0; }
 
 int run_check(const Options& options) {
   std::vector<CheckItem> items = probe_host();
-  const Profiler profiler = load_profiler(options, online_cpus().size());
+  Profiler profiler;
+  const bool may_load =
+      (has_capability(CAP_BPF) && has_capability(CAP_PERFMON)) || has_capability(CAP_SYS_ADMIN);
+  if (may_load) {
+    profiler = load_profiler(options, online_cpus().size());
+  } else {
+    profiler.reason = "not tried: it takes CAP_BPF and CAP_PERFMON";
+  }
   const bool loaded = profiler.reason.empty();
   if (profiler.programs.empty()) {
-    items.push_back({"program", false, true, profiler.reason, "see the reason"});
+    items.push_back(
+        {"programs", false, true, profiler.reason, may_load ? "see the reason" : "run as root (sudo)"});
   }
   for (const ProgramState& program : profiler.programs) {
-    items.push_back(
-        {"program_" + program.name, program.loaded, true,
-         program.loaded ? "the verifier accepts it" : program.reason,
-         program.loaded ? "" : "see the reason; without CAP_BPF and CAP_PERFMON run as root (sudo)"});
+    items.push_back({"program_" + program.name, program.loaded, true,
+                     program.loaded ? "the verifier accepts it" : program.reason,
+                     program.loaded ? "" : "see the reason; --btf FILE where the kernel has no BTF"});
   }
   Descriptor event(open_sample_event(options.period_ns, 0));
   int error = event.get() < 0 ? errno : 0;
