@@ -49,6 +49,21 @@ test('the official client pings, and the socket is its owner’s alone', async (
   if (engine.address.kind === 'socket') expect(statSync(engine.address.socketPath).mode & 0o777).toBe(0o600)
 })
 
+test('the memory ceiling and the caches are ours, not a whole machine’s', async () => {
+  expect(
+    await rows(
+      `SELECT name, value FROM system.server_settings WHERE name IN ('max_server_memory_usage', 'mark_cache_size', 'index_mark_cache_size') ORDER BY name`,
+    ),
+  ).toEqual([
+    { name: 'index_mark_cache_size', value: '62500000' },
+    { name: 'mark_cache_size', value: '62500000' },
+    { name: 'max_server_memory_usage', value: '1000000000' },
+  ])
+  await expect(
+    rows('SELECT uniqExact(number) FROM numbers(100000000) SETTINGS max_memory_usage = 0'),
+  ).rejects.toMatchObject({ code: '241' })
+})
+
 test('selects with parameters and settings, and neither sticks', async () => {
   expect(
     await rows('SELECT {s:String} AS s, {n:UInt64} AS n, {l:Array(UInt64)} AS l', {

@@ -114,7 +114,7 @@ export function createIngest(options: IngestOptions): Ingest {
     if (committing || queue.length === 0) return
     if (timer) clearTimeout(timer)
     const isFull = queuedProfiles >= settings.groupProfiles || isStopping
-    const dueInMs = isFull ? 0 : Math.max(0, lastGroupAtMs + settings.groupWaitMs - now())
+    const dueInMs = isFull ? 0 : Math.max(0, lastGroupAtMs + settings.groupWaitMs - performance.now())
     timer = setTimeout(() => {
       timer = null
       committing = commit().finally(() => {
@@ -135,7 +135,7 @@ export function createIngest(options: IngestOptions): Ingest {
       profiles += next.rows.profiles.length
       group.push(next)
     }
-    lastGroupAtMs = now()
+    lastGroupAtMs = performance.now()
     try {
       const stored = await store.selectStored(group.map(waiting => waiting.key))
       const fresh = group.filter(waiting => !stored.has(waiting.key))

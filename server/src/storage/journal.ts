@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
@@ -65,12 +65,18 @@ export class Journal {
     const tail = Buffer.alloc(4)
     tail.writeUInt32LE(checksum)
     const temporary = join(this.#folder, `${group.id}.tmp`)
-    const file = await open(temporary, 'w', 0o600)
     try {
-      for (const part of [...parts, tail]) await file.write(part)
-      await file.sync()
-    } finally {
-      await file.close()
+      const file = await open(temporary, 'w', 0o600)
+      try {
+        for (const part of [...parts, tail]) await file.writeFile(part)
+        await file.sync()
+      } finally {
+        await file.close()
+      }
+    } catch (error) {
+      // A disk that is full stays full as long as this lies there.
+      await rm(temporary, { force: true })
+      throw error
     }
     await rename(temporary, this.#path(group.id))
     this.#syncFolder()
@@ -113,10 +119,6 @@ export class Journal {
       return section
     })
     return { id: header.id, batchKeys: header.batchKeys, sections }
-  }
-
-  has(id: string): boolean {
-    return existsSync(this.#path(id))
   }
 
   #path(id: string): string {
