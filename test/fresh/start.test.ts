@@ -54,14 +54,14 @@ async function until<T>(what: string, read: () => Promise<T | undefined>): Promi
   }
 }
 
-const getJson = async (url: string) => (await fetch(url)).json()
+const getJson = async <T>(url: string) => (await (await fetch(url)).json()) as T
 
 fresh(name('npm start alone leads to the flame graph of this host'), async () => {
   const { address, seconds } = await start('root')
   const path = `${address}/api/v1/flamegraph?type=cpu&from=now-15m&to=now&query=%7B%7D`
   const graph = await until('a flame graph', async () => {
-    const answer = await getJson(path)
-    return answer.nodes?.name.length > 20 ? answer : undefined
+    const answer = await getJson<{ total: number; kinds: string[]; nodes?: { name: number[] } }>(path)
+    return (answer.nodes?.name.length ?? 0) > 20 ? answer : undefined
   })
   expect(graph.total).toBeGreaterThan(0)
   expect(graph.kinds).toContain('kernel')
@@ -73,7 +73,12 @@ fresh(name('as a plain user server and pages start, and say why this host is not
   const { address, output } = await start('plain user')
   expect(output()).toMatch(/apt-get install/)
   expect(await (await fetch(address)).text()).toContain('<title>Strobe')
-  const agent = await until('the agent', async () => (await getJson(`${address}/api/v1/agents`)).agents[0])
+  const agent = await until('the agent', async () => {
+    const { agents } = await getJson<{ agents: { state: string; reason: string }[] }>(
+      `${address}/api/v1/agents`,
+    )
+    return agents[0]
+  })
   expect(agent.state).toBe('cannot_profile')
   expect(agent.reason).not.toBe('')
 })
@@ -81,9 +86,11 @@ fresh(name('as a plain user server and pages start, and say why this host is not
 fresh(name('npm start -- --demo needs no root'), async () => {
   const { address, seconds } = await start('plain user', '--demo')
   const services = await until('three services', async () => {
-    const answer = await getJson(`${address}/api/v1/services?from=now-14d&to=now`)
+    const answer = await getJson<{ services: { demo: boolean }[] }>(
+      `${address}/api/v1/services?from=now-14d&to=now`,
+    )
     return answer.services.length === 3 ? answer.services : undefined
   })
-  expect(services.every((service: { demo: boolean }) => service.demo)).toBe(true)
+  expect(services.every(service => service.demo)).toBe(true)
   console.log(`cold npm start -- --demo: ${seconds().toFixed(0)} s`)
 })
