@@ -1,0 +1,78 @@
+import { expect, test } from 'vitest'
+import type { Scope, Statement } from './statement.ts'
+import * as statements from './statements.ts'
+
+const scope: Scope = {
+  tenant: 'acme',
+  range: { from: 1_700_000_000, to: 1_700_003_600 },
+  types: ['process_cpu:cpu:nanoseconds:cpu:nanoseconds'],
+  matchers: [
+    { name: 'service_name', op: '=', value: 'api' },
+    { name: 'version', op: '=~', value: '1\\..*|2' },
+    { name: 'zone', op: '!=', value: "a'b" },
+  ],
+}
+const by = ['version', "it's"]
+
+const every: Record<keyof typeof statements, Statement[]> = {
+  selectTypes: [statements.selectTypes(scope)],
+  selectServices: [statements.selectServices(scope)],
+  selectLabelNames: [statements.selectLabelNames(scope)],
+  selectLabelValues: [statements.selectLabelValues(scope, 'version', 10)],
+  selectCoverage: [
+    statements.selectCoverage(scope, { by: 'service', stepSeconds: 60, withMinutes: false }),
+    statements.selectCoverage(scope, { by: [], stepSeconds: 60, withMinutes: true }),
+    statements.selectCoverage(scope, { by, stepSeconds: 60, withMinutes: false }),
+  ],
+  selectCoverageByMinute: [
+    statements.selectCoverageByMinute(scope, { by: 'service', stepSeconds: 60 }),
+    statements.selectCoverageByMinute(scope, { by, stepSeconds: 60 }),
+  ],
+  selectGauges: [
+    statements.selectGauges(scope, { by: [], stepSeconds: 60 }),
+    statements.selectGauges(scope, { by, stepSeconds: 60 }),
+  ],
+  selectStackSums: [statements.selectStackSums(scope, false), statements.selectStackSums(scope, true)],
+  selectStacks: [
+    statements.selectStacks('acme', ['api'], ['1', '18446744073709551615']),
+    statements.selectStacks('acme', [], ['1']),
+  ],
+  selectFrames: [statements.selectFrames('acme', ['1'])],
+  selectFunctions: [statements.selectFunctions('acme', ['1'])],
+  selectPeriods: [statements.selectPeriods(scope)],
+  selectAgents: [statements.selectAgents('acme')],
+}
+const all = Object.entries(every).flatMap(([name, list]) => list.map(statement => ({ name, statement })))
+
+test('every exported statement is looked at here', () => {
+  expect(Object.keys(every).sort()).toEqual(Object.keys(statements).sort())
+})
+
+test.each(all)('$name: every table is read for one tenant', ({ statement: { sql, params } }) => {
+  const tables = [...sql.matchAll(/\b(?:FROM|JOIN)\s+(?!\()(\w+)(?=(.{0,31}))/g)]
+  expect(tables.length).toBeGreaterThan(0)
+  for (const [, , after] of tables) expect(after).toMatch(/^ WHERE tenant = \{tenant:String\}/)
+  expect(params.tenant).toBe('acme')
+})
+
+test.each(all)('$name: samples are read by the hour and the second', ({ statement: { sql } }) => {
+  for (const [, after] of sql.matchAll(/\bFROM samples\b(?=(.*))/g)) {
+    expect(after).toContain(
+      'toStartOfHour(time) BETWEEN toStartOfHour(toDateTime({from:UInt32})) AND toStartOfHour(toDateTime({to:UInt32}))',
+    )
+    expect(after).toContain('time >= toDateTime({from:UInt32}) AND time < toDateTime({to:UInt32})')
+  }
+})
+
+test.each(all)('$name: text of users travels as parameters', ({ statement: { sql, params } }) => {
+  for (const text of ['acme', 'api', "a'b", "it's", 'process_cpu', '1\\.']) expect(sql).not.toContain(text)
+  for (const [, name] of sql.matchAll(/\{(\w+):\w+\}/g)) expect(params).toHaveProperty(name!)
+})
+
+test('a regular expression matches a whole value', () => {
+  expect(Object.values(statements.selectStackSums(scope, false).params)).toContain('^(?:1\\..*|2)$')
+})
+
+test('an id that is not a number is refused', () => {
+  expect(() => statements.selectFrames('acme', ['1) OR (1=1'])).toThrow(/not an id/)
+})
