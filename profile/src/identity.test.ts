@@ -31,7 +31,9 @@ test('ids of rule version 1 stay', () => {
       'process_cpu:cpu:nanoseconds:cpu:nanoseconds',
     ).toString(16),
   ).toMatchInlineSnapshot(`"b77828ce323e2f9e"`)
-  expect(unnamedFrameId('abcd', 'libc.so.6', 0x1234n).toString(16)).toMatchInlineSnapshot(`"64d56deff61ecea1"`)
+  expect(unnamedFrameId('abcd', 'libc.so.6', 0x1234n).toString(16)).toMatchInlineSnapshot(
+    `"64d56deff61ecea1"`,
+  )
 })
 
 test('fields do not run into each other', () => {

@@ -163,7 +163,8 @@ class FrameTable {
 
   constructor(profile: Profile, hasher: IdentityHasher) {
     const locations = profile.locationAddress.length
-    const capacity = locations + profile.lineFunction.length
+    let capacity = profile.lineFunction.length
+    for (let i = 0; i < locations; i++) if (profile.lineOffset[i] === profile.lineOffset[i + 1]) capacity++
     this.halves = new Uint32Array(2 * capacity)
     this.functionHalves = new Uint32Array(2 * capacity)
     this.offset = new Uint32Array(locations + 1)
@@ -191,7 +192,8 @@ class FrameTable {
     const lastModule: string[] = new Array(profile.functions.length)
     const lastFunction = new Int32Array(profile.functions.length)
     const unnamedOfModule = new Map<string, number>()
-    const kinds = new KindMemo()
+    const kinds = new FileKinds()
+    const moduleKinds = modules.map(kindOfModule)
     const functionIds = new Uint32Array(2 * capacity)
     this.#functionIds = functionIds
 
@@ -224,6 +226,7 @@ class FrameTable {
       const mappingIndex = profile.locationMapping[location]!
       const mapping = mappingIndex < 0 ? undefined : profile.mappings[mappingIndex]
       const module = mappingIndex < 0 ? '' : modules[mappingIndex]!
+      const moduleKind = mappingIndex < 0 ? null : moduleKinds[mappingIndex]!
       const buildId = mapping?.buildId ?? ''
       const firstLine = profile.lineOffset[location]!
       const lastLine = profile.lineOffset[location + 1]!
@@ -243,7 +246,7 @@ class FrameTable {
             lastFunction[profileFunction] = functionIndex
           }
           lineNumber = profile.lineNumber[line]!
-          kind = kinds.of(module, info.file)
+          kind = moduleKind ?? kinds.of(info.file)
           const build = 2 * (mappingIndex < 0 ? modules.length : mappingIndex)
           hasher.namedFrameId(
             functionIds[2 * functionIndex]!,
@@ -514,26 +517,21 @@ const INTERPRETED_FILE = /\.(py|rb|php|pl|lua|js|mjs|cjs|ts|mts|ex|erl)$|^node:|
 const JIT_MODULE = /^(\[jit\]|\[anon.*|anon|perf-\d+\.map|jitted-.*|.*\.jitdump)$/
 const JIT_FILE = /\.(java|kt|scala|groovy|clj|cs)$/
 
-function kindOf(module: string, file: string): FrameKind {
+/** null when the module does not tell and the source file must. */
+function kindOfModule(module: string): FrameKind | null {
   if (module === '[kernel]') return 'kernel'
-  if (JIT_MODULE.test(module) || JIT_FILE.test(file)) return 'jit'
-  return INTERPRETED_FILE.test(file) ? 'interpreted' : 'native'
+  return JIT_MODULE.test(module) ? 'jit' : null
 }
 
-/** kindOf with its answers kept: files are few, frames are many. */
-class KindMemo {
-  readonly #kinds = new Map<string, Map<string, FrameKind>>()
+/** Kinds by source file, kept: files are few, frames are many. */
+class FileKinds {
+  readonly #kinds = new Map<string, FrameKind>()
 
-  of(module: string, file: string): FrameKind {
-    let ofModule = this.#kinds.get(module)
-    if (ofModule === undefined) {
-      ofModule = new Map()
-      this.#kinds.set(module, ofModule)
-    }
-    let kind = ofModule.get(file)
+  of(file: string): FrameKind {
+    let kind = this.#kinds.get(file)
     if (kind === undefined) {
-      kind = kindOf(module, file)
-      ofModule.set(file, kind)
+      kind = JIT_FILE.test(file) ? 'jit' : INTERPRETED_FILE.test(file) ? 'interpreted' : 'native'
+      this.#kinds.set(file, kind)
     }
     return kind
   }

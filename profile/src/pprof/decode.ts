@@ -35,8 +35,9 @@ export const DEFAULT_PPROF_LIMITS: PprofLimits = {
  * Ids become positions: an unknown mapping or function id becomes -1 as in google/pprof, an unknown
  * location id is refused. Samples stay in file order and are not merged; a sample may have no location.
  * Line numbers below 0 or over 2^32 - 1 become 0. The result does not refer to `bytes`.
- * Memory: counts come from a first pass, so every column is sized by what is really there; a hostile
- * body costs a bounded multiple of its own size.
+ * Memory: a first pass finds where messages lie, so columns are sized by what is really there; a hostile
+ * body costs a bounded multiple of its own size. Strings may be slices of one text: whoever keeps one for
+ * long keeps the whole table.
  * Throws PPROF_* of errors.ts.
  */
 export function decodePprof(bytes: Uint8Array, limits: PprofLimits = DEFAULT_PPROF_LIMITS): Profile {
@@ -75,10 +76,26 @@ export function decodePprof(bytes: Uint8Array, limits: PprofLimits = DEFAULT_PPR
 type Span = [number, number]
 
 /** Where the messages of one top-level field lie. */
-interface Spans {
-  count: number
+class Spans {
+  count = 0
   start: Uint32Array
   end: Uint32Array
+
+  constructor(capacity: number) {
+    this.start = new Uint32Array(capacity)
+    this.end = new Uint32Array(capacity)
+  }
+
+  push(start: number, end: number): void {
+    const i = this.count
+    if (i === this.start.length) {
+      this.start = grown(this.start, new Uint32Array(2 * i))
+      this.end = grown(this.end, new Uint32Array(2 * i))
+    }
+    this.start[i] = start
+    this.end[i] = end
+    this.count = i + 1
+  }
 }
 
 interface Layout {
@@ -110,29 +127,21 @@ const COMMENT = 13
 const DEFAULT_SAMPLE_TYPE = 14
 
 function readLayout(reader: WireReader, limits: PprofLimits): Layout {
-  const counts = new Uint32Array(16)
   const end = reader.bytes.length
-  while (reader.position < end) {
-    const key = reader.uint()
-    const field = Math.floor(key / 8)
-    if (field >= 1 && field <= STRING && (key & 7) !== BYTES) throw wrongWireType(reader, field, key & 7)
-    reader.skip(key & 7)
-    if (field < 16) counts[field]!++
-  }
-  checkLimit('sample_type', counts[SAMPLE_TYPE]!, limits.maxSampleTypes, 'maxSampleTypes')
-  checkLimit('sample', counts[SAMPLE]!, limits.maxSamples, 'maxSamples')
-  checkLimit('mapping', counts[MAPPING]!, limits.maxMappings, 'maxMappings')
-  checkLimit('location', counts[LOCATION]!, limits.maxLocations, 'maxLocations')
-  checkLimit('function', counts[FUNCTION]!, limits.maxFunctions, 'maxFunctions')
-  checkLimit('string_table', counts[STRING]!, limits.maxStrings, 'maxStrings')
-
+  // Messages of a usual profile take some 30 to 100 bytes each.
+  const capacity = 64 + (end >>> 6)
+  const samples = new Spans(capacity)
+  const mappings = new Spans(64)
+  const locations = new Spans(capacity)
+  const functions = new Spans(capacity)
+  const strings = new Spans(capacity)
   const layout: Layout = {
     sampleTypes: [],
-    samples: emptySpans(counts[SAMPLE]!),
-    mappings: emptySpans(counts[MAPPING]!),
-    locations: emptySpans(counts[LOCATION]!),
-    functions: emptySpans(counts[FUNCTION]!),
-    strings: emptySpans(counts[STRING]!),
+    samples,
+    mappings,
+    locations,
+    functions,
+    strings,
     periodType: null,
     period: 0n,
     timeNanos: 0n,
@@ -143,49 +152,42 @@ function readLayout(reader: WireReader, limits: PprofLimits): Layout {
   // A second value of a field that a profile has once means that a second profile begins: protobuf
   // merges concatenated messages in silence. Go's writer always sets time or period type.
   const seen = new Uint8Array(16)
-  reader.position = 0
   while (reader.position < end) {
     const key = reader.uint()
     const field = Math.floor(key / 8)
     if (field >= SAMPLE_TYPE && field <= STRING) {
+      if ((key & 7) !== BYTES) throw wrongWireType(reader, field, key & 7)
       const fieldEnd = reader.fieldEnd()
-      const spans =
-        field === SAMPLE
-          ? layout.samples
-          : field === LOCATION
-            ? layout.locations
-            : field === FUNCTION
-              ? layout.functions
-              : field === STRING
-                ? layout.strings
-                : field === MAPPING
-                  ? layout.mappings
-                  : null
-      if (spans === null) layout.sampleTypes.push([reader.position, fieldEnd])
-      else {
-        const i = spans.count++
-        spans.start[i] = reader.position
-        spans.end[i] = fieldEnd
-        if (spans === layout.strings && fieldEnd - reader.position > limits.maxStringBytes) {
-          checkLimit(
-            'string_table entry',
-            fieldEnd - reader.position,
-            limits.maxStringBytes,
-            'maxStringBytes',
-          )
-        }
-      }
+      const start = reader.position
       reader.position = fieldEnd
+      if (field === STRING) {
+        if (fieldEnd - start > limits.maxStringBytes) {
+          checkLimit('string_table entry', fieldEnd - start, limits.maxStringBytes, 'maxStringBytes')
+        }
+        strings.push(start, fieldEnd)
+      } else if (field === LOCATION) locations.push(start, fieldEnd)
+      else if (field === FUNCTION) functions.push(start, fieldEnd)
+      else if (field === SAMPLE) samples.push(start, fieldEnd)
+      else if (field === MAPPING) mappings.push(start, fieldEnd)
+      else {
+        layout.sampleTypes.push([start, fieldEnd])
+        checkLimit('sample_type', layout.sampleTypes.length, limits.maxSampleTypes, 'maxSampleTypes')
+      }
     } else if (field >= TIME_NANOS && field <= DEFAULT_SAMPLE_TYPE) {
       readHeaderField(reader, field, key & 7, layout, seen)
     } else {
       reader.skip(key & 7)
     }
   }
+  checkLimit('sample', samples.count, limits.maxSamples, 'maxSamples')
+  checkLimit('mapping', mappings.count, limits.maxMappings, 'maxMappings')
+  checkLimit('location', locations.count, limits.maxLocations, 'maxLocations')
+  checkLimit('function', functions.count, limits.maxFunctions, 'maxFunctions')
+  checkLimit('string_table', strings.count, limits.maxStrings, 'maxStrings')
   if (layout.samples.count > 0 && layout.sampleTypes.length === 0) {
     throw profileError('PPROF_NO_SAMPLE_TYPES', `${layout.samples.count} samples and no sample_type`)
   }
-  if (counts[SAMPLE_TYPE]! + counts[SAMPLE]! + counts[LOCATION]! + counts[FUNCTION]! === 0) {
+  if (layout.sampleTypes.length + samples.count + locations.count + functions.count === 0) {
     throw profileError('PPROF_EMPTY', `the ${end} bytes hold neither sample types nor samples`, {
       bytes: end,
     })
@@ -237,10 +239,6 @@ function readHeaderField(
     else if (field === DURATION_NANOS) layout.durationNanos = value
     else if (field === PERIOD) layout.period = value
   }
-}
-
-function emptySpans(capacity: number): Spans {
-  return { count: 0, start: new Uint32Array(capacity), end: new Uint32Array(capacity) }
 }
 
 function readValueType(reader: WireReader, span: Span, strings: StringTable): ValueType {
@@ -571,11 +569,20 @@ class StringTable {
   readonly #spans: Spans
   readonly #decoded: (string | undefined)[]
   readonly #decoder = new TextDecoder()
+  /** The table's bytes as characters, one each: right for strings that are ASCII, which nearly all are. */
+  readonly #characters: string
+  readonly #charactersStart: number
+  /** Where bytes over 0x7f lie, ascending; null when they are many. Long lengths of strings are among them. */
+  readonly #highBytes: number[] | null
 
   constructor(bytes: Uint8Array, spans: Spans) {
     this.#bytes = bytes
     this.#spans = spans
     this.#decoded = new Array(spans.count)
+    this.#charactersStart = spans.count === 0 ? 0 : spans.start[0]!
+    const end = spans.count === 0 ? 0 : spans.end[spans.count - 1]!
+    this.#characters = new TextDecoder('latin1').decode(bytes.subarray(this.#charactersStart, end))
+    this.#highBytes = findHighBytes(bytes, this.#charactersStart, end)
     if (spans.count > 0 && spans.end[0]! !== spans.start[0]!) {
       throw profileError(
         'PPROF_STRING_ZERO',
@@ -596,12 +603,55 @@ class StringTable {
         { index, strings: this.#spans.count },
       )
     }
-    const text = this.#decoder.decode(
-      this.#bytes.subarray(this.#spans.start[index]!, this.#spans.end[index]!),
-    )
+    const bytes = this.#bytes
+    const start = this.#spans.start[index]!
+    const end = this.#spans.end[index]!
+    const text = this.#isAscii(start, end)
+      ? this.#characters.slice(start - this.#charactersStart, end - this.#charactersStart)
+      : this.#decoder.decode(bytes.subarray(start, end))
     this.#decoded[index] = text
     return text
   }
+
+  #isAscii(start: number, end: number): boolean {
+    const highBytes = this.#highBytes
+    if (highBytes === null) {
+      let seen = 0
+      for (let at = start; at < end; at++) seen |= this.#bytes[at]!
+      return seen < 0x80
+    }
+    let from = 0
+    let to = highBytes.length
+    while (from < to) {
+      const middle = (from + to) >>> 1
+      if (highBytes[middle]! < start) from = middle + 1
+      else to = middle
+    }
+    return from === highBytes.length || highBytes[from]! >= end
+  }
+}
+
+const MAX_HIGH_BYTES = 1024
+
+function findHighBytes(bytes: Uint8Array, start: number, end: number): number[] | null {
+  const found: number[] = []
+  let at = start
+  for (; at + 8 <= end; at += 8) {
+    const seen =
+      bytes[at]! |
+      bytes[at + 1]! |
+      bytes[at + 2]! |
+      bytes[at + 3]! |
+      bytes[at + 4]! |
+      bytes[at + 5]! |
+      bytes[at + 6]! |
+      bytes[at + 7]!
+    if (seen < 0x80) continue
+    for (let i = at; i < at + 8; i++) if (bytes[i]! >= 0x80) found.push(i)
+    if (found.length > MAX_HIGH_BYTES) return null
+  }
+  for (; at < end; at++) if (bytes[at]! >= 0x80) found.push(at)
+  return found
 }
 
 /**
