@@ -1,4 +1,5 @@
 import { formatNumber } from './format.ts'
+import { bridgeSteps } from './gaps.ts'
 
 const widthPx = 112
 const heightPx = 24
@@ -26,7 +27,7 @@ export function Sparkline({ points, unit }: { points: [number, number | null][];
     if (run.length > 1) area.push(`${path}L${runEnd},${heightPx - 1}L${runStart},${heightPx - 1}Z`)
     run = []
   }
-  for (const [ms, value] of points) {
+  for (const [ms, value] of bridgeSteps(points)) {
     if (value === null) {
       endRun()
       continue

@@ -4,6 +4,7 @@ import 'uplot/dist/uPlot.min.css'
 import type { Series, SeriesAnswer } from '../api/types.ts'
 import { useTheme } from '../state/theme.ts'
 import { formatNumber, formatRate, formatTime } from './format.ts'
+import { bridgeSteps } from './gaps.ts'
 import './time-series.css'
 
 const heightPx = 128
@@ -93,10 +94,7 @@ export default function TimeSeries({
               points: {
                 size: 5,
                 fill: stroke,
-                filter: () =>
-                  column.flatMap((value, at) =>
-                    value !== null && column[at - 1] == null && column[at + 1] == null ? [at] : [],
-                  ),
+                filter: () => loneValues(column),
                 show: true,
               },
             }
@@ -176,13 +174,7 @@ export default function TimeSeries({
   )
 }
 
-function drawGaps(
-  plot: uPlot,
-  times: number[],
-  columns: (number | null)[][],
-  stepMs: number,
-  color: string,
-): void {
+function drawGaps(plot: uPlot, times: number[], columns: Column[], stepMs: number, color: string): void {
   const { ctx, bbox } = plot
   ctx.save()
   ctx.beginPath()
@@ -231,16 +223,26 @@ function titleOf(unit: string): string {
   return unit === 'cores' ? 'CPU cores' : unit === 'bytes' ? 'Bytes' : unit
 }
 
-/** One row of times for all series; null where one has no value. */
-function align(series: Series[]): { times: number[]; columns: (number | null)[][] } {
+type Column = (number | null | undefined)[]
+
+/** One row of times for all series: null is a gap, undefined joins its neighbours. */
+function align(series: Series[]): { times: number[]; columns: Column[] } {
   const times = [...new Set(series.flatMap(one => one.points.map(([ms]) => ms)))].sort((a, b) => a - b)
   return {
     times,
     columns: series.map(one => {
-      const values = new Map(one.points)
-      return times.map(ms => values.get(ms) ?? null)
+      const values = new Map(bridgeSteps(one.points))
+      return times.map(ms => values.get(ms))
     }),
   }
+}
+
+/** Values with a gap on both sides, which no line goes through. */
+function loneValues(column: Column): number[] {
+  const known = column.flatMap((value, at) => (value === undefined ? [] : [{ value, at }]))
+  return known.flatMap(({ value, at }, which) =>
+    value !== null && known[which - 1]?.value == null && known[which + 1]?.value == null ? [at] : [],
+  )
 }
 
 function summary(answer: SeriesAnswer): string {

@@ -1,6 +1,6 @@
 import type { Frame } from './tree.ts'
 
-/** Twelve hues at one lightness: #111 text has the same contrast, over 10:1, on each. */
+/** Twelve hues of much the same lightness: #111 text has a contrast over 9:1 on each. */
 const hues = [20, 50, 80, 105, 130, 155, 180, 205, 235, 265, 300, 340]
 
 /** Ids of the SVG patterns that FlameGraph draws once per page. */
@@ -57,7 +57,9 @@ export function fillOf(frame: Frame): string {
   if (frame.kind === 'kernel') return `url(#${patterns.kernel})`
   if (frame.kind === 'none') return 'oklch(0.86 0.01 260)'
   if (isRuntime(frame)) return 'oklch(0.83 0.03 300)'
-  return `oklch(0.82 0.09 ${hues[hash32(packageOf(frame)) % hues.length]})`
+  // Neighbours of one package differ a little, so that their edges are seen.
+  const lightness = [0.8, 0.825, 0.85][hash32(frame.name) % 3]
+  return `oklch(${lightness} 0.09 ${hues[hash32(packageOf(frame)) % hues.length]})`
 }
 
 /** Fills while a search runs: found frames stand out by lightness too, not by hue alone. */

@@ -92,7 +92,7 @@ export function ServiceTable({
                   <span
                     className="inline-block min-w-14 rounded px-1.5 py-0.5"
                     style={{
-                      background: `linear-gradient(to left, var(--bar) ${((service.cores / (most || 1)) * 100).toFixed(1)}%, transparent 0)`,
+                      background: `linear-gradient(to right, var(--bar) ${((service.cores / (most || 1)) * 100).toFixed(1)}%, transparent 0)`,
                     }}
                   >
                     {formatNumber(service.cores)}
