@@ -1,0 +1,66 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { buildWorkloads, cannotProfile, record, workloadPath } from './agent-record.ts'
+
+interface Summary {
+  samples: number
+  incomplete: number
+  functions: { name: string; self: number; total: number }[]
+  total: number
+  command: { code: number | null; signal: string | null }
+}
+
+describe.skipIf(cannotProfile !== '')(`strobe record -d 5 -- PROGRAM${cannotProfile}`, () => {
+  let folder: string
+  beforeAll(() => {
+    folder = buildWorkloads('shares', 'hot-cpp', 'hot-rust', 'hot-go')
+  })
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  const cases: [language: string, program: () => string[], hot: RegExp, caller: RegExp][] = [
+    ['C', () => [join(folder, 'shares'), '60'], /^square$/, /^crunch$/],
+    [
+      'C++',
+      () => [join(folder, 'hot-cpp'), '60'],
+      /^shop::Cart<unsigned int>::total\(int\) const$/,
+      /^main$/,
+    ],
+    ['Rust', () => [join(folder, 'hot-rust'), '60'], /^(hot|hot_rust)::shop::total/, /^(hot|hot_rust)::main/],
+    ['Go', () => [join(folder, 'hot-go'), '60'], /^main\.\(\*cart\)\.total$/, /^main\.main$/],
+    ['Node', () => [process.execPath, workloadPath('hot.mjs'), '60'], /sha512_block/i, /^node::crypto::/],
+  ]
+  test.each(cases)('%s: the hot function leads, its caller is there', async (_, program, hot, caller) => {
+    const run = await record(['-d', '5', '--json', '-n', '1000', '--', ...program()])
+    expect(run).toMatchObject({ code: 0 })
+    const summary = JSON.parse(run.stdout) as Summary
+    expect(summary.functions[0]!.name).toMatch(hot)
+    expect(summary.functions.find(({ name }) => caller.test(name))!.total).toBeGreaterThan(summary.total / 4)
+    // 99 Hz of at least half a CPU for five seconds, on a machine that others use too.
+    expect(summary.samples).toBeGreaterThan(200)
+    expect(summary.incomplete / summary.samples).toBeLessThan(0.05)
+    expect(summary.command.signal).toBe('SIGTERM')
+  })
+
+  test('prints a table for people, and the exit code of the program', async () => {
+    const run = await record(['-n', '3', '--', join(folder, 'shares'), '0.5'])
+    expect(run.code).toBe(0)
+    expect(run.stdout).toMatch(/^ *self +total +module +function$/m)
+    expect(run.stdout).toMatch(/^ *\d.* % +\d.* % +shares +square$/m)
+    expect(run.stdout).toMatch(/^\d+ samples, .* of CPU in .*$/m)
+    expect(run.stdout).toMatch(/ exited with code 0$/m)
+  })
+
+  test('records a process and leaves the rest of the host out', async () => {
+    const run = await record(['-d', '1', '--json', '-p', String(process.pid)])
+    // This process waits for the recording: at most a few samples, and none of others.
+    const names = run.code === 0 ? (JSON.parse(run.stdout) as Summary).functions.map(({ name }) => name) : []
+    expect(names.filter(name => name === 'square')).toEqual([])
+  })
+
+  test('says so when the program cannot be started', async () => {
+    const run = await record(['--', join(folder, 'missing')])
+    expect(run.code).toBe(1)
+    expect(run.stderr).toContain('cannot be started')
+  })
+})
