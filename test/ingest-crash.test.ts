@@ -1,9 +1,9 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connectIngest } from '@strobe/server'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import {
-  connect,
   type IngestProcess,
   makeBatch,
   selectRows,
@@ -61,7 +61,7 @@ async function expectOnce(batches: number[]) {
 
 test('batches are stored once whichever group their retry meets', async () => {
   server = await startIngestProcess(dataDir)
-  const agent = connect(server.grpcPort)
+  const agent = connectIngest(`127.0.0.1:${server.grpcPort}`)
   const together = async (...numbers: number[]) =>
     (await Promise.all(numbers.map(n => agent.write(makeBatch(n))))).map(answer => answer.duplicate)
   expect(await together(5, 1)).toEqual([false, false])
@@ -72,7 +72,7 @@ test('batches are stored once whichever group their retry meets', async () => {
 
   await stopIngestProcess(server)
   server = await startIngestProcess(dataDir)
-  const again = connect(server.grpcPort)
+  const again = connectIngest(`127.0.0.1:${server.grpcPort}`)
   const answers = await Promise.all([2, 4].map(n => again.write(makeBatch(n))))
   expect(answers.map(answer => answer.duplicate)).toEqual([true, false])
   await expectOnce([5, 1, 2, 3, 4])
@@ -82,7 +82,7 @@ test('batches are stored once whichever group their retry meets', async () => {
 for (const step of ['journaled', 'inserted', 'recorded']) {
   test(`kill -9 of the server after a group was ${step}: the retry finds one copy`, async () => {
     server = await startIngestProcess(dataDir, step)
-    const agent = connect(server.grpcPort)
+    const agent = connectIngest(`127.0.0.1:${server.grpcPort}`)
     await expect(agent.write(makeBatch(1))).rejects.toMatchObject({ code: 14 })
     agent.close()
     await server.ended
@@ -92,7 +92,7 @@ for (const step of ['journaled', 'inserted', 'recorded']) {
     server = await startIngestProcess(dataDir)
     expect(readdirSync(join(dataDir, 'journal')).filter(name => name.endsWith('.group'))).toHaveLength(0)
     await expectOnce([1])
-    const retry = connect(server.grpcPort)
+    const retry = connectIngest(`127.0.0.1:${server.grpcPort}`)
     const answers = await Promise.all([1, 2].map(n => retry.write(makeBatch(n))))
     expect(answers.map(answer => answer.duplicate)).toEqual([true, false])
     await expectOnce([1, 2])
@@ -102,7 +102,7 @@ for (const step of ['journaled', 'inserted', 'recorded']) {
 
 test('kill -9 of the engine during ingest: senders wait, every profile is there once', async () => {
   server = await startIngestProcess(dataDir)
-  const agent = connect(server.grpcPort)
+  const agent = connectIngest(`127.0.0.1:${server.grpcPort}`)
   const numbers = Array.from({ length: 60 }, (_, n) => n + 1)
   const answered: number[] = []
   const writing = numbers.map(async n => {
@@ -120,7 +120,7 @@ test('kill -9 of the engine during ingest: senders wait, every profile is there 
 test('kill -9 of the server during ingest: all that was acknowledged, and all that is retried, is there once', async () => {
   server = await startIngestProcess(dataDir)
   const { enginePid } = server
-  const agent = connect(server.grpcPort)
+  const agent = connectIngest(`127.0.0.1:${server.grpcPort}`)
   const numbers = Array.from({ length: 60 }, (_, n) => n + 1)
   const answered = new Set<number>()
   const writing = Promise.allSettled(numbers.map(n => agent.write(makeBatch(n)).then(() => answered.add(n))))
@@ -134,7 +134,7 @@ test('kill -9 of the server during ingest: all that was acknowledged, and all th
 
   server = await startIngestProcess(dataDir)
   await vi.waitFor(() => expect(isAlive(enginePid)).toBe(false), { timeout: 10_000 })
-  const again = connect(server.grpcPort)
+  const again = connectIngest(`127.0.0.1:${server.grpcPort}`)
   const answers = await Promise.all(numbers.map(n => again.write(makeBatch(n))))
   for (const n of answered) expect(answers[n - 1]).toMatchObject({ duplicate: true })
   await expectOnce(numbers)

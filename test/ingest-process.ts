@@ -3,10 +3,8 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { create } from '@bufbuild/protobuf'
-import { credentials, makeGenericClientConstructor, type ServiceError } from '@grpc/grpc-js'
 import { encodePprof, type Profile } from '@strobe/profile'
-import { type WriteRequest, WriteRequestSchema, type WriteResponse } from '@strobe/proto'
-import { profileIngestService } from '../server/src/ingest/strobe/handler.ts'
+import { type WriteRequest, WriteRequestSchema } from '@strobe/proto'
 import { createStoreClient, type StoreClient } from '../server/src/storage/client.ts'
 
 export interface IngestProcess {
@@ -57,29 +55,6 @@ export async function stopIngestProcess(
 export async function selectRows(store: StoreClient, query: string): Promise<unknown[]> {
   return (await store.query({ query, format: 'JSONCompactEachRow' })).json()
 }
-
-const Client = makeGenericClientConstructor(profileIngestService, 'ProfileIngest')
-
-export function connect(port: number) {
-  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure())
-  return {
-    write: (request: WriteRequest) =>
-      new Promise<WriteResponse>((resolve, reject) => {
-        ;(client as unknown as { Write: UnaryCall }).Write(
-          request,
-          { deadline: Date.now() + 60_000 },
-          (error, answer) => (error ? reject(error) : resolve(answer!)),
-        )
-      }),
-    close: () => client.close(),
-  }
-}
-
-type UnaryCall = (
-  request: WriteRequest,
-  options: { deadline: number },
-  callback: (error: ServiceError | null, answer?: WriteResponse) => void,
-) => void
 
 export const seriesPerBatch = 3
 

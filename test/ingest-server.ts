@@ -4,13 +4,12 @@
  * argv: data folder, and the step of a group after which the process kills itself, or ''.
  */
 import { createServer } from 'node:http'
-import { ServerCredentials } from '@grpc/grpc-js'
 import { defaultEngineSettings } from '../server/src/engine/settings.ts'
 import { startEngine } from '../server/src/engine/supervisor.ts'
 import { toCodedError } from '../server/src/errors.ts'
 import { createIngest } from '../server/src/ingest/pipeline.ts'
 import { defaultIngestSettings } from '../server/src/ingest/settings.ts'
-import { createGrpcServer } from '../server/src/ingest/strobe/handler.ts'
+import { createGrpcServer, listenGrpc } from '../server/src/ingest/strobe/handler.ts'
 import { receiveUpload } from '../server/src/ingest/upload/handler.ts'
 import { createServerMetrics } from '../server/src/metrics.ts'
 import { createStoreClient } from '../server/src/storage/client.ts'
@@ -53,11 +52,7 @@ const ingest = createIngest({
   metrics: createServerMetrics(),
 })
 const grpc = createGrpcServer(ingest)
-const grpcPort = await new Promise<number>((resolve, reject) =>
-  grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
-    error ? reject(error) : resolve(port),
-  ),
-)
+const grpcPort = await listenGrpc(grpc, '127.0.0.1', 0)
 const http = createServer((request, response) => {
   const { searchParams } = new URL(request.url!, 'http://localhost')
   receiveUpload(ingest, request, searchParams, {

@@ -1,9 +1,11 @@
 import { Agent, type AgentOptions } from 'node:http'
 import { Readable } from 'node:stream'
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client'
-import type { EngineAddress } from '../engine/settings.ts'
 
 export type StoreClient = ClickHouseClient
+
+/** What the engine says of itself, or a server elsewhere. */
+export type StoreAddress = { kind: 'socket'; socketPath: string } | { kind: 'url'; url: string }
 
 export interface StoreClientOptions {
   requestTimeoutMs: number
@@ -15,7 +17,7 @@ export interface StoreClientOptions {
  *
  * Settings belong into the SQL: a setting in the request costs the embedded engine two more statements.
  */
-export function createStoreClient(address: EngineAddress, options: StoreClientOptions): StoreClient {
+export function createStoreClient(address: StoreAddress, options: StoreClientOptions): StoreClient {
   const common = {
     request_timeout: options.requestTimeoutMs,
     max_open_connections: options.maxConnections ?? 16,

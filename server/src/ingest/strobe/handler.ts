@@ -11,6 +11,7 @@ import {
   Metadata,
   type MethodDefinition,
   Server,
+  ServerCredentials,
   type ServiceDefinition,
   status,
 } from '@grpc/grpc-js'
@@ -64,6 +65,16 @@ export function createGrpcServer(ingest: Ingest, options: StrobeHandlerOptions =
   })
   server.addService(profileIngestService, createStrobeHandlers(ingest, options))
   return server
+}
+
+/** Binds without TLS; port 0 takes a free one. Resolves with the port. */
+export function listenGrpc(server: Server, host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
+      if (error) reject(error)
+      else resolve(bound)
+    })
+  })
 }
 
 export function createStrobeHandlers(ingest: Ingest, options: StrobeHandlerOptions) {
