@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The addon's JavaScript face: agent/src/bpf/native.ts says what each function takes and gives.
+ * Everything slow runs on a worker; this file only checks arguments and copies results.
+ */
+#include <napi.h>
+
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "demangle.h"
+#include "session.h"
+
+namespace strobe {
+namespace {
+
+/* 'CODE: sentence' becomes an Error with that message and code CODE. */
+Napi::Error coded_error(Napi::Env env, const std::string& text) {
+  Napi::Error error = Napi::Error::New(env, text);
+  error.Set("code", Napi::String::New(env, text.substr(0, text.find(':'))));
+  return error;
+}
+
+Napi::Object object_at(Napi::Env env, const Napi::Object& from, const char* name) {
+  Napi::Value value = from.Get(name);
+  if (!value.IsObject())
+    throw coded_error(env, std::string("ARGUMENT_INVALID: ") + name + " must be an object");
+  return value.As<Napi::Object>();
+}
+
+int descriptor_of(Napi::Env env, const Napi::Value& value, const std::string& name) {
+  double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -2;
+  if (number != std::floor(number) || number < -1 || number > 1e6)
+    throw coded_error(env, "HANDLES_INVALID: " + name + " must be a file descriptor");
+  return static_cast<int>(number);
+}
+
+std::vector<int> events_at(Napi::Env env, const Napi::Object& handles, const char* name) {
+  Napi::Value value = handles.Get(name);
+  if (!value.IsArray()) throw coded_error(env, std::string("HANDLES_INVALID: ") + name + " must be an array");
+  Napi::Array list = value.As<Napi::Array>();
+  std::vector<int> fds;
+  for (uint32_t i = 0; i < list.Length(); i++) {
+    Napi::Value event = list.Get(i);
+    if (!event.IsObject())
+      throw coded_error(env, std::string("HANDLES_INVALID: ") + name + " must hold objects with cpu and fd");
+    fds.push_back(descriptor_of(env, event.As<Napi::Object>().Get("fd"), name));
+  }
+  return fds;
+}
+
+Napi::Object to_object(Napi::Env env, const CounterTotals& counters) {
+  Napi::Object object = Napi::Object::New(env);
+  for (const auto& [name, count] : counters)
+    object.Set(name, Napi::Number::New(env, static_cast<double>(count)));
+  return object;
+}
+
+Napi::Array to_array(Napi::Env env, const std::vector<std::string>& strings) {
+  Napi::Array array = Napi::Array::New(env, strings.size());
+  for (size_t i = 0; i < strings.size(); i++)
+    array.Set(static_cast<uint32_t>(i), Napi::String::New(env, strings[i]));
+  return array;
+}
+
+template <typename Array, typename Value>
+Array to_typed(Napi::Env env, const std::vector<Value>& values) {
+  Array array = Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+Napi::Object to_object(Napi::Env env, const CollectedWindow& collected) {
+  const Window& window = *collected.window;
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("startNs", Napi::BigInt::New(env, window.start_ns));
+  object.Set("endNs", Napi::BigInt::New(env, window.end_ns));
+  Napi::Array processes = Napi::Array::New(env, window.processes.size());
+  for (size_t i = 0; i < window.processes.size(); i++) {
+    const Window::SampledProcess& from = window.processes[i];
+    Napi::Object process = Napi::Object::New(env);
+    process.Set("pid", from.key.pid);
+    process.Set("parentPid", from.parent_pid);
+    process.Set("startBoottime", Napi::BigInt::New(env, from.key.start_boottime));
+    process.Set("nsPid", from.text.ns_pid);
+    process.Set("comm", from.text.comm);
+    process.Set("exe", from.text.exe);
+    process.Set("cmdline", to_array(env, from.text.cmdline));
+    process.Set("cgroup", from.text.cgroup);
+    process.Set("cwd", from.text.cwd);
+    processes.Set(static_cast<uint32_t>(i), process);
+  }
+  object.Set("processes", processes);
+  object.Set("threadNames", to_array(env, window.thread_names));
+  object.Set("stackWords", to_typed<Napi::BigUint64Array>(env, window.stack_words));
+  object.Set("stackOffset", to_typed<Napi::Uint32Array>(env, window.stack_offset));
+  size_t count = window.sums.size();
+  auto process = Napi::Uint32Array::New(env, count), thread = Napi::Uint32Array::New(env, count),
+       stack = Napi::Uint32Array::New(env, count), samples = Napi::Uint32Array::New(env, count);
+  auto result = Napi::Uint8Array::New(env, count);
+  for (size_t i = 0; i < count; i++) {
+    const Window::Sum& sum = window.sums[i];
+    process[i] = sum.process;
+    thread[i] = sum.thread;
+    stack[i] = sum.stack;
+    samples[i] = sum.count;
+    result[i] = sum.result;
+  }
+  object.Set("sampleProcess", process);
+  object.Set("sampleThread", thread);
+  object.Set("sampleStack", stack);
+  object.Set("sampleCount", samples);
+  object.Set("sampleResult", result);
+  object.Set("counters", to_object(env, collected.counters));
+  return object;
+}
+
+Napi::Object to_object(Napi::Env env, const SymbolizedFrames& frames) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("strings", to_array(env, frames.strings));
+  object.Set("name", to_typed<Napi::Uint32Array>(env, frames.name));
+  object.Set("systemName", to_typed<Napi::Uint32Array>(env, frames.system_name));
+  object.Set("file", to_typed<Napi::Uint32Array>(env, frames.file));
+  object.Set("address", to_typed<Napi::BigUint64Array>(env, frames.address));
+  return object;
+}
+
+/* Runs `work` on a worker thread and resolves with what `convert` makes of its result. */
+template <typename Result>
+class Task : public Napi::AsyncWorker {
+ public:
+  using Work = std::function<Result()>;
+  using Convert = std::function<Napi::Value(Napi::Env, const Result&)>;
+  static Napi::Promise run(Napi::Env env, Work work, Convert convert) {
+    auto* task = new Task(env, std::move(work), std::move(convert));
+    Napi::Promise promise = task->deferred_.Promise();
+    task->Queue();
+    return promise;
+  }
+
+ private:
+  Task(Napi::Env env, Work work, Convert convert)
+      : Napi::AsyncWorker(env),
+        deferred_(Napi::Promise::Deferred::New(env)),
+        work_(std::move(work)),
+        convert_(std::move(convert)) {}
+  void Execute() override { result_ = std::make_unique<Result>(work_()); }
+  void OnOK() override {
+    Napi::HandleScope scope(Env());
+    deferred_.Resolve(convert_(Env(), *result_));
+  }
+  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
+
+  Napi::Promise::Deferred deferred_;
+  Work work_;
+  Convert convert_;
+  std::unique_ptr<Result> result_;
+};
+
+class SessionObject : public Napi::ObjectWrap<SessionObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(
+        env, "NativeSession",
+        {InstanceMethod<&SessionObject::start>("start"), InstanceMethod<&SessionObject::collect>("collect"),
+         InstanceMethod<&SessionObject::symbolize>("symbolize"),
+         InstanceMethod<&SessionObject::files>("files"), InstanceMethod<&SessionObject::counters>("counters"),
+         InstanceMethod<&SessionObject::stop>("stop")});
+  }
+
+  explicit SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {
+    Napi::Env env = info.Env();
+    if (info.Length() < 1 || !info[0].IsObject())
+      throw coded_error(env,
+                        "ARGUMENT_INVALID: openSession takes an object with handles and symbolCacheBytes");
+    Napi::Object options = info[0].As<Napi::Object>();
+    Napi::Object from = object_at(env, options, "handles");
+    Napi::Value version = from.Get("version");
+    if (!version.IsNumber() || version.As<Napi::Number>().DoubleValue() != 1)
+      throw coded_error(env, "HANDLES_INVALID: handles.version must be 1");
+    Napi::Value cache = options.Get("symbolCacheBytes");
+    double cache_bytes = cache.IsNumber() ? cache.As<Napi::Number>().DoubleValue() : -1;
+    if (!(cache_bytes >= 0 && cache_bytes <= 1e12))
+      throw coded_error(env, "ARGUMENT_INVALID: symbolCacheBytes must be a number of bytes from 0 to 1e12");
+    SessionHandles handles;
+    Napi::Object maps = object_at(env, from, "maps");
+    Napi::Array names = maps.GetPropertyNames();
+    for (uint32_t i = 0; i < names.Length(); i++) {
+      std::string name = names.Get(i).ToString();
+      handles.maps[name] = descriptor_of(env, maps.Get(name), "maps." + name);
+    }
+    handles.sample_events = events_at(env, from, "sampleEvents");
+    handles.side_band_events = events_at(env, from, "sideBandEvents");
+    handles.kallsyms = descriptor_of(env, from.Get("kallsymsFd"), "kallsymsFd");
+    std::string error;
+    session_ = Session::open(handles, static_cast<size_t>(cache_bytes), &error);
+    if (!session_) throw coded_error(env, error);
+  }
+
+ private:
+  Napi::Value start(const Napi::CallbackInfo& info) {
+    std::string error;
+    if (!session_->start(&error)) throw coded_error(info.Env(), error);
+    return info.Env().Undefined();
+  }
+
+  Napi::Value collect(const Napi::CallbackInfo& info) {
+    auto session = session_;
+    /* A function object must be copyable, a window is not: it travels in a shared pointer. */
+    return Task<std::shared_ptr<CollectedWindow>>::run(
+        info.Env(), [session] { return std::make_shared<CollectedWindow>(session->collect()); },
+        [](Napi::Env env, const std::shared_ptr<CollectedWindow>& window) -> Napi::Value {
+          return to_object(env, *window);
+        });
+  }
+
+  Napi::Value symbolize(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    if (info.Length() < 1 || !info[0].IsTypedArray() ||
+        info[0].As<Napi::TypedArray>().TypedArrayType() != napi_biguint64_array ||
+        info[0].As<Napi::TypedArray>().ElementLength() % 2 != 0)
+      throw coded_error(env, "ARGUMENT_INVALID: symbolize takes a BigUint64Array of pairs of words");
+    auto array = info[0].As<Napi::BigUint64Array>();
+    std::vector<uint64_t> pairs(array.Data(), array.Data() + array.ElementLength());
+    auto session = session_;
+    return Task<SymbolizedFrames>::run(
+        env, [session, pairs = std::move(pairs)] { return session->symbolize(pairs); },
+        [](Napi::Env inner, const SymbolizedFrames& frames) -> Napi::Value {
+          return to_object(inner, frames);
+        });
+  }
+
+  Napi::Value files(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    std::vector<FileInfo> list = session_->files();
+    Napi::Array array = Napi::Array::New(env, list.size());
+    for (size_t i = 0; i < list.size(); i++) {
+      Napi::Object file = Napi::Object::New(env);
+      file.Set("id", list[i].id);
+      file.Set("path", list[i].path);
+      file.Set("buildId", list[i].build_id);
+      file.Set("lowestVaddr", Napi::BigInt::New(env, list[i].lowest_vaddr));
+      file.Set("state", file_stage_name(list[i].stage));
+      file.Set("reason", list[i].reason);
+      array.Set(static_cast<uint32_t>(i), file);
+    }
+    return array;
+  }
+
+  Napi::Value counters(const Napi::CallbackInfo& info) { return to_object(info.Env(), session_->counters()); }
+
+  Napi::Value stop(const Napi::CallbackInfo& info) {
+    auto session = session_;
+    return Task<bool>::run(
+        info.Env(),
+        [session] {
+          session->stop();
+          return true;
+        },
+        [](Napi::Env env, const bool&) -> Napi::Value { return env.Undefined(); });
+  }
+
+  std::shared_ptr<Session> session_;
+};
+
+Napi::Value demangle_name(const Napi::CallbackInfo& info) {
+  if (info.Length() < 1 || !info[0].IsString())
+    throw coded_error(info.Env(), "ARGUMENT_INVALID: demangle takes a string");
+  return Napi::String::New(info.Env(), demangle(info[0].As<Napi::String>().Utf8Value()));
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto session_class =
+      std::make_shared<Napi::FunctionReference>(Napi::Persistent(SessionObject::define(env)));
+  exports.Set("openSession",
+              Napi::Function::New(env, [session_class](const Napi::CallbackInfo& info) -> Napi::Value {
+                return session_class->New({info.Length() > 0 ? info[0] : info.Env().Undefined()});
+              }));
+  exports.Set("demangle", Napi::Function::New(env, demangle_name));
+  std::vector<std::string> names(kResultNames, kResultNames + RESULT_COUNT);
+  /* Both ways to a whole stack read the same to a user. */
+  names[RESULT_COMPLETE_STOP] = names[RESULT_COMPLETE_ZERO] = "complete";
+  exports.Set("resultNames", to_array(env, names));
+  return exports;
+}
+
+}  // namespace
+}  // namespace strobe
+
+namespace {
+Napi::Object init_addon(Napi::Env env, Napi::Object exports) { return strobe::init(env, exports); }
+}  // namespace
+NODE_API_MODULE(strobe_agent, init_addon)

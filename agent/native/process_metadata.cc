@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "process_metadata.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <string_view>
+
+#include "owned.h"
+#include "process_tracker.h"
+
+namespace strobe {
+
+namespace {
+
+constexpr size_t kMaxEntries = 32768;
+constexpr size_t kMaxArguments = 64;
+constexpr size_t kMaxArgumentBytes = 4096;
+constexpr size_t kMaxCgroupBytes = 16384;
+constexpr size_t kMaxStatusBytes = 16384;
+constexpr uint64_t kKeepWindows = 30;
+constexpr uint64_t kTickNs = 10'000'000ULL; /* USER_HZ is 100 in the ABI of /proc */
+
+std::string read_at(int dir, const char* name, size_t limit) {
+  OwnedFd fd(openat(dir, name, O_RDONLY | O_CLOEXEC));
+  std::string text;
+  if (!fd) return text;
+  char buffer[4096];
+  while (text.size() < limit) {
+    ssize_t got = read(fd.get(), buffer, std::min(sizeof buffer, limit - text.size()));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    text.append(buffer, static_cast<size_t>(got));
+  }
+  return text;
+}
+
+std::string read_link(int dir, const char* name) {
+  char target[4096];
+  ssize_t got = readlinkat(dir, name, target, sizeof target);
+  return got > 0 ? std::string(target, static_cast<size_t>(got)) : std::string();
+}
+
+/* Field 22 of stat, in ticks; the name in field 2 can hold spaces and brackets. */
+uint64_t start_ticks(const std::string& stat) {
+  size_t at = stat.rfind(')');
+  if (at == std::string::npos) return 0;
+  const char* from = stat.c_str() + at + 1;
+  for (int field = 2; field < 21 && from; field++) from = strchr(from + 1, ' ');
+  return from ? strtoull(from, nullptr, 10) : 0;
+}
+
+uint32_t innermost_pid(const std::string& status) {
+  size_t at = status.find("\nNSpid:");
+  if (at == std::string::npos) return 0;
+  size_t end = status.find('\n', at + 1);
+  std::string line = status.substr(at + 1, end - at - 1);
+  size_t last = line.find_last_of(" \t");
+  return static_cast<uint32_t>(strtoul(line.c_str() + last + 1, nullptr, 10));
+}
+
+std::vector<std::string> split_arguments(const std::string& text) {
+  std::vector<std::string> arguments;
+  size_t from = 0;
+  while (from < text.size() && arguments.size() < kMaxArguments) {
+    size_t end = text.find('\0', from);
+    if (end == std::string::npos) end = text.size();
+    arguments.push_back(text.substr(from, end - from));
+    from = end + 1;
+  }
+  return arguments;
+}
+
+/* False when the pid is gone or belongs to another process. */
+bool read_process(const ProcessKey& key, ProcessText* text) {
+  char name[40];
+  snprintf(name, sizeof name, "/proc/%u", key.pid);
+  OwnedFd dir(open(name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!dir) return false;
+  /* The descriptor stands for one process; its start time says whether it is ours. */
+  uint64_t ticks = start_ticks(read_at(dir.get(), "stat", 4096));
+  if (ticks != key.start_boottime / kTickNs) return false;
+  ProcessText read;
+  read.ns_pid = innermost_pid(read_at(dir.get(), "status", kMaxStatusBytes));
+  read.comm = read_at(dir.get(), "comm", 64);
+  while (!read.comm.empty() && read.comm.back() == '\n') read.comm.pop_back();
+  read.exe = read_link(dir.get(), "exe");
+  read.cmdline = split_arguments(read_at(dir.get(), "cmdline", kMaxArgumentBytes));
+  read.cgroup = read_at(dir.get(), "cgroup", kMaxCgroupBytes);
+  read.cwd = read_link(dir.get(), "cwd");
+  *text = std::move(read);
+  return true;
+}
+
+}  // namespace
+
+ProcessMetadata::~ProcessMetadata() { stop(); }
+
+void ProcessMetadata::start() {
+  thread_ = std::thread([this] { work(); });
+}
+
+void ProcessMetadata::stop() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void ProcessMetadata::saw(const ProcessKey& key, uint64_t time_ns) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto found = entries_.find(key);
+  if (found != entries_.end()) {
+    found->second.seen_window = window_;
+    return;
+  }
+  if (entries_.size() >= kMaxEntries) {
+    counters_.add("process_metadata_dropped");
+    return;
+  }
+  entries_[key].seen_window = window_;
+  queue_.push_back({key, time_ns});
+  wake_.notify_one();
+}
+
+void ProcessMetadata::work() {
+  pthread_setname_np(pthread_self(), "strobe-metadata");
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    if (queue_.empty()) idle_.notify_all();
+    wake_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+    if (stopping_) return;
+    Request request = queue_.front();
+    queue_.pop_front();
+    is_reading_ = true;
+    lock.unlock();
+    ProcessText text;
+    if (!read_process(request.key, &text)) counters_.add("process_gone");
+    /* A thread can rename the process; what the exec and the link said names the program. */
+    SampleIdentity identity{request.key.pid, request.key.self_exec_id, request.key.start_boottime,
+                            request.time_ns};
+    if (text.comm.empty() || text.exe.empty()) {
+      std::string comm, exe;
+      tracker_.describe(identity, &comm, &exe);
+      if (text.comm.empty()) text.comm = std::move(comm);
+      if (text.exe.empty()) text.exe = std::move(exe);
+    }
+    lock.lock();
+    is_reading_ = false;
+    auto found = entries_.find(request.key);
+    if (found != entries_.end()) found->second.text = std::move(text);
+  }
+}
+
+void ProcessMetadata::settle(uint64_t timeout_ms) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  idle_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                 [&] { return stopping_ || (queue_.empty() && !is_reading_); });
+}
+
+ProcessText ProcessMetadata::find(const ProcessKey& key) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto found = entries_.find(key);
+  return found == entries_.end() ? ProcessText() : found->second.text;
+}
+
+void ProcessMetadata::end_window() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  window_++;
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    if (entry->second.seen_window + kKeepWindows < window_)
+      entry = entries_.erase(entry);
+    else
+      ++entry;
+  }
+}
+
+}  // namespace strobe

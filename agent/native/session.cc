@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "../../bpf/profiler/types.h"
+#include "bpf_maps.h"
+#include "demangle.h"
+
+namespace strobe {
+
+namespace {
+
+constexpr struct {
+  const char* name;
+  uint64_t value_bytes; /* 0: a ring */
+  uint64_t max_entries; /* 0: any */
+} kMaps[] = {
+    {"segments", sizeof(unwind_segment), 0},
+    {"pages", sizeof(unwind_page), MAX_PAGES},
+    {"rules", sizeof(unwind_rule), MAX_RULES},
+    {"files", sizeof(unwind_file), MAX_FILES},
+    {"mappings", sizeof(mapping_entry), MAX_MAPPINGS},
+    {"processes", sizeof(process_entry), 0},
+    {"samples", 0, 0},
+    {"raw_stacks", 0, 0},
+    {"counters", sizeof(uint64_t), COUNTER_COUNT},
+};
+
+}  // namespace
+
+std::shared_ptr<Session> Session::open(const SessionHandles& handles, size_t symbol_cache_bytes,
+                                       std::string* error) {
+  std::map<std::string, MapShape> shapes;
+  for (const auto& expected : kMaps) {
+    auto found = handles.maps.find(expected.name);
+    MapShape shape;
+    if (found == handles.maps.end() || !map_read_shape(found->second, &shape)) {
+      *error = std::string("HANDLES_INVALID: there is no BPF map '") + expected.name + "' in the handles";
+      return nullptr;
+    }
+    if (shape.value_bytes != expected.value_bytes ||
+        (expected.max_entries != 0 && shape.max_entries != expected.max_entries)) {
+      *error = std::string("HANDLES_INVALID: map '") + expected.name + "' holds " +
+               std::to_string(shape.max_entries) + " values of " + std::to_string(shape.value_bytes) +
+               " bytes, this addon expects " + std::to_string(expected.max_entries) + " of " +
+               std::to_string(expected.value_bytes) + ": launcher and addon are of different builds";
+      return nullptr;
+    }
+    shapes[expected.name] = shape;
+  }
+  auto are_open = [](const std::vector<int>& fds) {
+    return !fds.empty() &&
+           std::all_of(fds.begin(), fds.end(), [](int fd) { return fcntl(fd, F_GETFD) >= 0; });
+  };
+  if (!are_open(handles.sample_events) || !are_open(handles.side_band_events)) {
+    *error = "HANDLES_INVALID: sampleEvents and sideBandEvents need one open event for each CPU";
+    return nullptr;
+  }
+
+  std::shared_ptr<Session> session(new Session());
+  auto map = [&](const char* name) { return handles.maps.at(name); };
+  size_t bytes = sizeof(mapping_entry) * MAX_MAPPINGS;
+  session->mappings_ =
+      OwnedMapping(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map("mappings"), 0), bytes);
+  if (!session->mappings_) {
+    *error = std::string("MAP_FAILED: mappings: ") + strerror(errno);
+    return nullptr;
+  }
+  session->tables_ = UnwindTables::open({map("segments"), map("pages"), map("rules"), map("files")},
+                                        static_cast<uint32_t>(shapes["segments"].max_entries), error);
+  if (!session->tables_) return nullptr;
+  session->arena_ =
+      std::make_shared<MappingArena>(static_cast<mapping_entry*>(session->mappings_.get()), MAX_MAPPINGS);
+  session->files_ = std::make_shared<FileTable>(session->tables_, session->counters_);
+  session->builder_ = std::make_unique<TableBuilder>(session->tables_, session->files_, session->counters_);
+  session->tracker_ = std::make_shared<ProcessTracker>(session->arena_, map("processes"), session->files_,
+                                                       *session->builder_, *session->counters_);
+  if (!session->tracker_->open(handles.side_band_events, error)) return nullptr;
+  session->metadata_ = std::make_unique<ProcessMetadata>(*session->tracker_, *session->counters_);
+  session->sampler_ = std::make_unique<Sampler>(
+      SamplerFds{map("samples"), map("raw_stacks"), map("counters")}, session->tables_, *session->tracker_,
+      *session->metadata_, *session->builder_, *session->counters_);
+  if (!session->sampler_->open(error)) return nullptr;
+  session->symbol_cache_ = std::make_unique<SymbolCache>(symbol_cache_bytes);
+
+  auto own = [&](int fd) {
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    session->fds_.emplace_back(fd);
+  };
+  for (const auto& [name, fd] : handles.maps) {
+    own(fd);
+    session->map_fds_.push_back(fd);
+  }
+  for (int fd : handles.sample_events) own(fd);
+  for (int fd : handles.side_band_events) own(fd);
+  if (handles.kallsyms >= 0) own(handles.kallsyms);
+  session->sample_events_ = handles.sample_events;
+  session->side_band_events_ = handles.side_band_events;
+  session->kallsyms_fd_ = handles.kallsyms;
+  return session;
+}
+
+Session::~Session() {
+  stop();
+  /* In this order: each uses those before it. Runs give their places back to the arena, which lives
+   * in the mapping. */
+  sampler_.reset();
+  metadata_.reset();
+  tracker_.reset();
+  builder_.reset();
+  files_.reset();
+}
+
+bool Session::start(std::string* error) {
+  std::lock_guard<std::mutex> lock(lifecycle_mutex_);
+  if (is_started_) {
+    *error = "SESSION_STARTED: a session is started once; open another";
+    return false;
+  }
+  /* Records first: what happens from here on is seen, and the scan shows what was before. */
+  for (int fd : side_band_events_) {
+    if (ioctl(fd, PERF_EVENT_IOC_ENABLE, 0) != 0) {
+      *error = std::string("EVENTS_FAILED: side-band event cannot be enabled: ") + strerror(errno);
+      return false;
+    }
+  }
+  is_started_ = true;
+  std::weak_ptr<ProcessTracker> tracker = tracker_;
+  builder_->start([tracker](uint32_t file) {
+    if (auto alive = tracker.lock()) alive->file_placed(file);
+  });
+  tracker_->start();
+  metadata_->start();
+  sampler_->start();
+  for (int fd : sample_events_) {
+    if (ioctl(fd, PERF_EVENT_IOC_ENABLE, 0) != 0) {
+      *error = std::string("EVENTS_FAILED: sample event cannot be enabled: ") + strerror(errno);
+      return false;
+    }
+  }
+  return true;
+}
+
+void Session::stop() {
+  std::lock_guard<std::mutex> lock(lifecycle_mutex_);
+  if (!is_started_ || is_stopped_) return;
+  is_stopped_ = true;
+  for (int fd : sample_events_) ioctl(fd, PERF_EVENT_IOC_DISABLE, 0);
+  sampler_->stop();
+  metadata_->settle(500);
+  for (int fd : side_band_events_) ioctl(fd, PERF_EVENT_IOC_DISABLE, 0);
+  builder_->stop();
+  tracker_->stop();
+  metadata_->stop();
+}
+
+CollectedWindow Session::collect() {
+  std::lock_guard<std::mutex> lock(collect_mutex_);
+  CollectedWindow collected;
+  collected.window = sampler_->collect();
+  CounterTotals totals = counters_->totals();
+  for (const auto& [name, count] : sampler_->kernel_counters()) totals[name] = count;
+  for (const auto& [name, count] : totals) {
+    auto before = last_totals_.find(name);
+    uint64_t delta = count - (before == last_totals_.end() ? 0 : before->second);
+    if (delta != 0) collected.counters[name] = delta;
+  }
+  last_totals_ = std::move(totals);
+  return collected;
+}
+
+uint64_t Session::map_bytes() const {
+  uint64_t total = 0;
+  for (int fd : map_fds_) {
+    MapShape shape;
+    if (map_read_shape(fd, &shape)) total += shape.memlock;
+  }
+  return total;
+}
+
+CounterTotals Session::counters() const {
+  CounterTotals totals = counters_->totals();
+  for (const auto& [name, count] : sampler_->kernel_counters()) totals[name] = count;
+  UnwindTableUsage usage = tables_->usage();
+  totals["map_bytes"] = map_bytes();
+  totals["table_rows"] = usage.rows;
+  totals["table_row_capacity"] = usage.row_capacity;
+  totals["table_pages"] = usage.pages;
+  totals["table_rules"] = usage.rules;
+  totals["files"] = usage.files;
+  totals["files_refused"] = tables_->files_refused();
+  totals["file_descriptors"] = files_->open_descriptors();
+  totals["processes"] = tracker_->process_count();
+  totals["mappings"] = arena_->used();
+  totals["symbol_bytes"] = symbol_cache_->memory_bytes();
+  totals["symbol_evictions"] = symbol_cache_->evictions();
+  totals["table_queue"] = builder_->queued();
+  return totals;
+}
+
+std::shared_ptr<const SymbolIndex> Session::symbols_of(uint32_t file) {
+  auto index = symbol_cache_->find(file);
+  if (index || unreadable_files_.count(file) != 0) return index;
+  std::string reason;
+  auto open = files_->open(file, &reason);
+  if (!open) {
+    counters_->add("symbol_file_unreadable");
+    unreadable_files_.insert(file);
+    return nullptr;
+  }
+  index = SymbolIndex::build(*open->image, &reason);
+  if (!reason.empty()) counters_->add("symbol_file_without_symbols");
+  symbol_cache_->insert(file, index);
+  return index;
+}
+
+const KernelSymbols* Session::kernel_symbols() {
+  if (!is_kallsyms_read_) {
+    is_kallsyms_read_ = true;
+    std::string reason = "KALLSYMS_READ: no descriptor";
+    if (kallsyms_fd_ >= 0) kernel_symbols_ = KernelSymbols::build(kallsyms_fd_, &reason);
+    if (!kernel_symbols_) counters_->add("kallsyms_unreadable");
+  }
+  return kernel_symbols_.get();
+}
+
+SymbolizedFrames Session::symbolize(const std::vector<uint64_t>& pairs) {
+  std::lock_guard<std::mutex> lock(symbol_mutex_);
+  SymbolizedFrames result;
+  std::unordered_map<std::string, uint32_t> known{{"", 0}};
+  auto intern = [&](std::string text) {
+    auto [found, is_new] = known.emplace(std::move(text), static_cast<uint32_t>(result.strings.size()));
+    if (is_new) result.strings.push_back(found->first);
+    return found->second;
+  };
+  struct Source {
+    std::shared_ptr<const SymbolIndex> index;
+    uint64_t lowest_vaddr;
+  };
+  std::unordered_map<uint32_t, Source> sources;
+  for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
+    uint64_t header = pairs[i], address = pairs[i + 1];
+    uint32_t file = 0;
+    std::string_view system_name;
+    uint64_t kind = header >> FRAME_KIND_SHIFT;
+    if (kind == FRAME_NATIVE) {
+      file = static_cast<uint32_t>((header >> FRAME_FILE_SHIFT) & FRAME_FILE_MASK);
+      auto source = sources.find(file);
+      if (source == sources.end()) {
+        auto info = files_->find(file);
+        source = sources.emplace(file, Source{symbols_of(file), info ? info->lowest_vaddr : 0}).first;
+      }
+      address = (header & FRAME_VADDR_MASK) + source->second.lowest_vaddr;
+      if (source->second.index) system_name = source->second.index->lookup(address);
+    } else if (kind == FRAME_KERNEL) {
+      if (const KernelSymbols* kernel = kernel_symbols()) system_name = kernel->lookup(address).name;
+    }
+    result.name.push_back(system_name.empty() ? 0 : intern(demangle(system_name)));
+    result.system_name.push_back(intern(std::string(system_name)));
+    result.file.push_back(file);
+    result.address.push_back(address);
+  }
+  return result;
+}
+
+}  // namespace strobe

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "table_builder.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <string>
+#include <unordered_map>
+
+#include "owned.h"
+
+namespace strobe {
+
+namespace {
+constexpr uint64_t kStuckNs = 10'000'000'000ULL;
+constexpr unsigned kMaxStuck = 4;
+/* A file id is queued twice at most (open, build), and there are at most MAX_FILES ids. */
+constexpr int kWorkerNice = 5;
+
+std::string counter_reason(const std::string& reason) {
+  std::string name = reason.substr(0, reason.find(':'));
+  for (char& c : name) c = static_cast<char>(tolower(static_cast<unsigned char>(c)));
+  return name;
+}
+}  // namespace
+
+struct TableBuilder::Shared {
+  std::shared_ptr<UnwindTables> tables;
+  std::shared_ptr<FileTable> files;
+  std::shared_ptr<Counters> counters;
+  std::function<void(uint32_t)> on_placed;
+
+  mutable std::mutex mutex;
+  std::condition_variable wake;
+  std::deque<uint32_t> to_open;
+  std::deque<uint32_t> to_build;
+  std::unordered_map<uint32_t, std::string> open_failures; /* until enqueue_build */
+  uint64_t worker = 0;                                     /* only this one works on */
+  uint64_t opening_since = 0;                              /* ns; 0: not in a call that can hang */
+  uint64_t built = 0;
+  bool stopping = false;
+
+  void set_opening(uint64_t since) {
+    std::lock_guard<std::mutex> lock(mutex);
+    opening_since = since;
+  }
+  void open_file(uint32_t id);
+  void build_file(uint32_t id);
+};
+
+void TableBuilder::Shared::open_file(uint32_t id) {
+  std::string reason;
+  auto file = files->open(id, &reason);
+  if (file) {
+    files->opened(id, std::move(file));
+    return;
+  }
+  bool is_not_elf = reason.rfind("ELF_MAGIC", 0) == 0 || reason.rfind("ELF_READ", 0) == 0;
+  files->failed(id, is_not_elf ? FileStage::kNotElf : FileStage::kFailed, reason);
+  counters->add((is_not_elf ? "file_not_elf_" : "file_open_failed_") + counter_reason(reason));
+  std::lock_guard<std::mutex> lock(mutex);
+  open_failures[id] = reason;
+}
+
+void TableBuilder::Shared::build_file(uint32_t id) {
+  bool has_failed;
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    has_failed = open_failures.erase(id) != 0;
+  }
+  auto info = files->find(id);
+  if (has_failed) {
+    tables->mark_frame_pointers(id, 0, UnwindReason::kOpenFailed);
+  } else if (info && info->id == id && info->stage == FileStage::kPlaced) {
+    std::string reason;
+    auto file = files->open(id, &reason);
+    if (!file) {
+      tables->mark_frame_pointers(id, info->lowest_vaddr, UnwindReason::kOpenFailed);
+      files->built(id, FileStage::kFramePointers, reason);
+      counters->add("file_open_failed_" + counter_reason(reason));
+    } else {
+      BuildResult result = tables->build(id, *file->image);
+      bool is_ready = result.state == FILE_READY;
+      files->built(id, is_ready ? FileStage::kReady : FileStage::kFramePointers,
+                   is_ready ? "" : unwind_reason_name(result.reason));
+      counters->add(is_ready ? "tables_built" : "tables_frame_pointers");
+      counters->add("table_build_ns", result.elapsed_ns);
+      if (result.malformed_entries) counters->add("table_malformed_entries", result.malformed_entries);
+    }
+  } else {
+    return; /* an alias, or built already */
+  }
+  std::lock_guard<std::mutex> lock(mutex);
+  built++;
+}
+
+TableBuilder::TableBuilder(std::shared_ptr<UnwindTables> tables, std::shared_ptr<FileTable> files,
+                           std::shared_ptr<Counters> counters)
+    : shared_(std::make_shared<Shared>()) {
+  shared_->tables = std::move(tables);
+  shared_->files = std::move(files);
+  shared_->counters = std::move(counters);
+}
+
+TableBuilder::~TableBuilder() { stop(); }
+
+void TableBuilder::work(std::shared_ptr<Shared> shared, uint64_t worker) {
+  pthread_setname_np(pthread_self(), "strobe-tables");
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kWorkerNice);
+  std::unique_lock<std::mutex> lock(shared->mutex);
+  for (;;) {
+    shared->wake.wait(lock, [&] {
+      return shared->stopping || shared->worker != worker || !shared->to_open.empty() ||
+             !shared->to_build.empty();
+    });
+    if (shared->stopping || shared->worker != worker) return;
+    /* Opening first: it is short, and mappings wait for it. */
+    bool is_open = !shared->to_open.empty();
+    auto& queue = is_open ? shared->to_open : shared->to_build;
+    uint32_t id = queue.front();
+    queue.pop_front();
+    shared->opening_since = is_open ? clock_ns(CLOCK_MONOTONIC) : 0;
+    lock.unlock();
+    if (is_open) {
+      shared->open_file(id);
+      shared->on_placed(id);
+    } else {
+      shared->build_file(id);
+    }
+    lock.lock();
+    if (shared->worker == worker) shared->opening_since = 0;
+  }
+}
+
+void TableBuilder::spawn() {
+  uint64_t worker;
+  {
+    std::lock_guard<std::mutex> lock(shared_->mutex);
+    worker = ++shared_->worker;
+    shared_->opening_since = 0;
+  }
+  thread_ = std::thread(work, shared_, worker);
+}
+
+void TableBuilder::start(std::function<void(uint32_t file)> on_placed) {
+  shared_->on_placed = std::move(on_placed);
+  spawn();
+}
+
+void TableBuilder::stop() {
+  bool is_stuck;
+  {
+    std::lock_guard<std::mutex> lock(shared_->mutex);
+    shared_->stopping = true;
+    is_stuck =
+        shared_->opening_since != 0 && clock_ns(CLOCK_MONOTONIC) - shared_->opening_since > kStuckNs / 5;
+  }
+  shared_->wake.notify_all();
+  if (!thread_.joinable()) return;
+  if (is_stuck)
+    thread_.detach();
+  else
+    thread_.join();
+}
+
+void TableBuilder::watch() {
+  {
+    std::lock_guard<std::mutex> lock(shared_->mutex);
+    if (shared_->stopping || shared_->opening_since == 0 ||
+        clock_ns(CLOCK_MONOTONIC) - shared_->opening_since < kStuckNs || stuck_ >= kMaxStuck)
+      return;
+  }
+  stuck_++;
+  shared_->counters->add("file_open_stuck");
+  thread_.detach();
+  spawn();
+}
+
+void TableBuilder::enqueue(uint32_t file) {
+  {
+    std::lock_guard<std::mutex> lock(shared_->mutex);
+    shared_->to_open.push_back(file);
+  }
+  shared_->wake.notify_one();
+}
+
+void TableBuilder::enqueue_build(uint32_t file) {
+  {
+    std::lock_guard<std::mutex> lock(shared_->mutex);
+    shared_->to_build.push_back(file);
+  }
+  shared_->wake.notify_one();
+}
+
+uint64_t TableBuilder::built() const {
+  std::lock_guard<std::mutex> lock(shared_->mutex);
+  return shared_->built;
+}
+
+size_t TableBuilder::queued() const {
+  std::lock_guard<std::mutex> lock(shared_->mutex);
+  return shared_->to_open.size() + shared_->to_build.size();
+}
+
+}  // namespace strobe
