@@ -1,17 +1,9 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import { type handleUnaryCall, Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js'
-import {
-  type HeartbeatRequest,
-  HeartbeatRequestSchema,
-  HeartbeatResponseSchema,
-  ProfileIngest,
-  type WriteRequest,
-  WriteRequestSchema,
-  WriteResponseSchema,
-} from '@strobe/proto'
+import { create } from '@bufbuild/protobuf'
+import { status } from '@grpc/grpc-js'
+import { type WriteRequest, WriteRequestSchema } from '@strobe/proto'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { AgentMetrics } from '../metrics.ts'
 import { BackOff } from './back-off.ts'
@@ -20,9 +12,7 @@ import { IngestClient } from './ingest-client.ts'
 import { encodePipeMessage, PipeDecoder } from './pipe-protocol.ts'
 import { Shipper } from './shipper.ts'
 import { Spool } from './spool.ts'
-
-/** What the server does with the next call: answer, fail with a status, or store and lose the answer. */
-type Move = 'ok' | 'lose' | { code: status; retryAfterMs?: number }
+import { type Move, startTestServer } from './test-server.ts'
 
 let folder: string
 const closers: (() => void | Promise<void>)[] = []
@@ -34,70 +24,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** A real gRPC server on a free port that keeps batches by id, like the ledger of the real one. */
 async function startServer(moves: Move[], port = 0) {
-  const stored = new Map<string, number>()
-  const calls: { atMs: number; id: string }[] = []
-  const heartbeats: HeartbeatRequest[] = []
-  const server = new Server()
-  const serialize = (bytes: Uint8Array) => Buffer.from(bytes)
-  const write: handleUnaryCall<Buffer, Uint8Array> = (call, answer) => {
-    const id = Buffer.from(fromBinary(WriteRequestSchema, call.request).batchId).toString('hex')
-    calls.push({ atMs: performance.now(), id })
-    const move = moves.shift() ?? 'ok'
-    if (typeof move === 'object') {
-      const metadata = new Metadata()
-      if (move.retryAfterMs) metadata.set('strobe-retry-after-ms', String(move.retryAfterMs))
-      answer({ code: move.code, details: 'by the test', metadata })
-      return
-    }
-    const duplicate = stored.has(id)
-    stored.set(id, (stored.get(id) ?? 0) + (duplicate ? 0 : 1))
-    if (move === 'ok') answer(null, toBinary(WriteResponseSchema, create(WriteResponseSchema, { duplicate })))
-  }
-  const heartbeat: handleUnaryCall<Buffer, Uint8Array> = (call, answer) => {
-    heartbeats.push(fromBinary(HeartbeatRequestSchema, call.request))
-    answer(null, toBinary(HeartbeatResponseSchema, create(HeartbeatResponseSchema, {})))
-  }
-  server.addService(
-    {
-      write: {
-        path: `/${ProfileIngest.typeName}/Write`,
-        ...{
-          requestStream: false,
-          responseStream: false,
-          responseSerialize: serialize,
-          requestSerialize: serialize,
-        },
-        ...{ requestDeserialize: (bytes: Buffer) => bytes, responseDeserialize: (bytes: Buffer) => bytes },
-      },
-      heartbeat: {
-        path: `/${ProfileIngest.typeName}/Heartbeat`,
-        ...{
-          requestStream: false,
-          responseStream: false,
-          responseSerialize: serialize,
-          requestSerialize: serialize,
-        },
-        ...{ requestDeserialize: (bytes: Buffer) => bytes, responseDeserialize: (bytes: Buffer) => bytes },
-      },
-    },
-    { write, heartbeat },
-  )
-  const bound = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, port) =>
-      error ? reject(error) : resolve(port),
-    ),
-  )
-  closers.push(() => server.forceShutdown())
-  return {
-    address: `127.0.0.1:${bound}`,
-    port: bound,
-    stored,
-    calls,
-    heartbeats,
-    stop: () => server.forceShutdown(),
-  }
+  const server = await startTestServer(moves, port)
+  closers.push(server.stop)
+  return server
 }
 
 async function startShipper(address: string, options: { spoolBytes?: number; callTimeoutMs?: number } = {}) {
