@@ -79,7 +79,7 @@ std::string_view without_clone_suffix(std::string_view name) {
 
 std::string demangle(std::string_view name) {
   if (name.size() > kMaxInput) return std::string(name);
-  const std::string mangled(without_clone_suffix(name));
+  std::string mangled(without_clone_suffix(name));
   const bool rust_v0 = mangled.starts_with("_R");
   const bool itanium = mangled.starts_with("_Z") || mangled.starts_with("_GLOBAL_");
   if (!rust_v0 && !itanium) return mangled;
