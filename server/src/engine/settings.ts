@@ -16,11 +16,20 @@ export interface EngineSettings {
   lockWaitMs: number
 }
 
+const mebibyte = 2 ** 20
+
+/** What the machine, or the container around us, may use. */
+function availableBytes(): number {
+  const constrained = process.constrainedMemory()
+  return constrained > 0 ? Math.min(totalmem(), constrained) : totalmem()
+}
+
 export function defaultEngineSettings(dataDir: string): EngineSettings {
   return {
     url: '',
     dataDir,
-    memoryBytes: Math.min(4 * 2 ** 30, Math.floor(totalmem() / 4)),
+    // Below 768 MiB merges and inserts of a busy hour do not fit.
+    memoryBytes: Math.max(768 * mebibyte, Math.min(4096 * mebibyte, Math.floor(availableBytes() / 4))),
     queryConnections: Math.max(4, Math.min(16, availableParallelism() * 2)),
     insertConnections: 2,
     maxQueued: 256,

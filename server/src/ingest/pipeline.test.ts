@@ -166,6 +166,18 @@ test('a full queue refuses with its limit and when to come again, and counts it'
   expect(await again).toEqual({ profiles: 3, isDuplicate: false })
 })
 
+test('bytes are refused before they are decoded, until others are done', () => {
+  const { ingest } = open({ decodingBytes: 100 })
+  const release = ingest.reserve(80)
+  expect(() => ingest.reserve(30)).toThrow(/80 bytes to decode wait, 30 more would pass the limit of 100/)
+  ingest.reserve(20)()
+  release()
+  release()
+  const whole = ingest.reserve(500)
+  expect(() => ingest.reserve(1)).toThrow(/limit of 100/)
+  whole()
+})
+
 test('a store that is away: the sender is told to come again, the batch stays', async () => {
   const { ingest, group, groups, store } = open({ answerTimeoutMs: 20 })
   store.failure = 'connect ECONNREFUSED'

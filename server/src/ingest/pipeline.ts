@@ -21,6 +21,11 @@ export interface Ingest {
   submit(batch: IngestBatch, protocol: IngestProtocol): Promise<IngestAnswer>
   /** The answer for a batch that was stored lately or is on its way, without decoding it again; else null. */
   findKnown(tenant: string, batchId: Uint8Array): Promise<IngestAnswer | null>
+  /**
+   * Before a request of so many bytes is read and decoded; the answer gives the room back.
+   * Throws QUEUE_FULL with retryAfterMs, SERVER_STOPPING.
+   */
+  reserve(bytes: number): () => void
   heartbeat(tenant: string, agent: AgentRow): Promise<void>
   countRefusal(protocol: IngestProtocol, error: unknown): void
   /** '' while profiles can be taken. */
@@ -46,6 +51,10 @@ interface Waiting {
   reject(error: unknown): void
 }
 
+function stoppingError(): CodedError {
+  return new CodedError('SERVER_STOPPING', 'the server is stopping', { retryAfterMs: 2_000 })
+}
+
 // Retention class until tenants have their own.
 const defaultRetention = 0
 
@@ -57,6 +66,7 @@ export function createIngest(options: IngestOptions): Ingest {
   const onTheirWay = new Map<string, Waiting>()
   let queuedProfiles = 0
   let queuedSamples = 0
+  let decodingBytes = 0
   let isStopping = false
   let committing: Promise<void> | null = null
   let timer: NodeJS.Timeout | null = null
@@ -92,18 +102,15 @@ export function createIngest(options: IngestOptions): Ingest {
     return { tenant: batch.tenant, batchId: batch.batchId, receivedAtMs, profiles }
   }
 
-  function checkQueue(profiles: number, samples: number): void {
-    const limits = [
-      ['profiles', queuedProfiles, profiles, settings.queueProfiles],
-      ['samples', queuedSamples, samples, settings.queueSamples],
-    ] as const
+  /** [what, how much of it waits, how much more would, how much may] */
+  function checkRoom(...limits: [what: string, waiting: number, more: number, limit: number][]): void {
     for (const [what, waiting, more, limit] of limits) {
       // A batch larger than the whole queue may come when nothing waits; its own limits bound it.
       if (waiting === 0 || waiting + more <= limit) continue
       const retryAfterMs = Math.max(settings.groupWaitMs, 1_000) * 2
       throw new CodedError(
         'QUEUE_FULL',
-        `${waiting} ${what} wait for the store, ${more} more would pass the limit of ${limit}` +
+        `${waiting} ${what} wait, ${more} more would pass the limit of ${limit}` +
           `${store.failure && ` (the store: ${store.failure})`}; come again in ${retryAfterMs} ms`,
         { limit, observed: waiting + more, what, retryAfterMs },
       )
@@ -223,7 +230,10 @@ export function createIngest(options: IngestOptions): Ingest {
         return { ...known, profiles: batch.profiles.length }
       }
       const samples = batch.profiles.reduce((sum, profile) => sum + profile.samples.length, 0)
-      checkQueue(batch.profiles.length, samples)
+      checkRoom(
+        ['profiles', queuedProfiles, batch.profiles.length, settings.queueProfiles],
+        ['samples', queuedSamples, samples, settings.queueSamples],
+      )
       const key = batchKey(batch.tenant, batch.batchId)
       // Another try of the batch may have come while this one looked.
       let waiting = onTheirWay.get(key)
@@ -233,6 +243,20 @@ export function createIngest(options: IngestOptions): Ingest {
       const isDuplicate = answer.isDuplicate || !isFirst
       metrics.batches.inc({ protocol, outcome: isDuplicate ? 'duplicate' : 'stored' })
       return { ...answer, isDuplicate }
+    },
+    reserve(bytes) {
+      if (isStopping) throw stoppingError()
+      checkRoom(
+        ['bytes to decode', decodingBytes, bytes, settings.decodingBytes],
+        ['profiles', queuedProfiles, 1, settings.queueProfiles],
+        ['samples', queuedSamples, 1, settings.queueSamples],
+      )
+      decodingBytes += bytes
+      let isHeld = true
+      return () => {
+        if (isHeld) decodingBytes -= bytes
+        isHeld = false
+      }
     },
     async heartbeat(tenant, agent) {
       try {

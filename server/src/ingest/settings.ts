@@ -9,6 +9,8 @@ export interface IngestSettings {
   /** Profiles and samples that may wait for the store before new ones are refused. */
   queueProfiles: number
   queueSamples: number
+  /** Bytes of requests, as sent, that may be read and decoded at once; unpacked they are several times as large. */
+  decodingBytes: number
   /** Longest a sender waits for its answer; the batch stays and its retry finds it. */
   answerTimeoutMs: number
   /** Accepted start times, before and after the time of receipt. */
@@ -25,6 +27,7 @@ export function defaultIngestSettings(): IngestSettings {
     groupWaitMs: 1_000,
     queueProfiles: 20_000,
     queueSamples: 5_000_000,
+    decodingBytes: 64 * 2 ** 20,
     answerTimeoutMs: 30_000,
     windowPastMs: 14 * 86_400_000,
     windowFutureMs: 10 * 60_000,

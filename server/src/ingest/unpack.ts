@@ -6,18 +6,21 @@ const gunzipAsync = promisify(gunzip)
 
 /**
  * A profile body without its gzip, if it has one; several gzip members are one body. Leaves the event loop.
+ * usedBytes: what other bodies of the same request unpacked to; the limit is for all of them.
  * Throws UNPACKED_TOO_LARGE before more than limitBytes are unpacked, PROFILE_MALFORMED when the gzip is
  * broken or cut short, PROFILE_EMPTY.
  */
-export async function unpackBody(bytes: Uint8Array, limitBytes: number): Promise<Uint8Array> {
+export async function unpackBody(bytes: Uint8Array, limitBytes: number, usedBytes = 0): Promise<Uint8Array> {
+  const leftBytes = limitBytes - usedBytes
   if (bytes.length === 0) throw new CodedError('PROFILE_EMPTY', 'the body is empty; send a pprof profile')
+  if (leftBytes <= 0) throw tooLarge(limitBytes)
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) {
-    if (bytes.length > limitBytes) throw tooLarge(limitBytes)
+    if (bytes.length > leftBytes) throw tooLarge(limitBytes)
     return bytes
   }
   let unpacked: Uint8Array
   try {
-    unpacked = await gunzipAsync(bytes, { maxOutputLength: limitBytes })
+    unpacked = await gunzipAsync(bytes, { maxOutputLength: leftBytes })
   } catch (cause) {
     const { code, message } = cause as { code?: string; message: string }
     if (code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(limitBytes)
@@ -39,7 +42,7 @@ export async function unpackBody(bytes: Uint8Array, limitBytes: number): Promise
 function tooLarge(limitBytes: number): CodedError {
   return new CodedError(
     'UNPACKED_TOO_LARGE',
-    `the profile unpacks to more than ${limitBytes} bytes, the limit (STROBE_MAX_UNPACKED_BYTES); send shorter profiles or raise it`,
+    `the body unpacks to more than ${limitBytes} bytes, the limit (STROBE_MAX_UNPACKED_BYTES); send shorter profiles or raise it`,
     { limit: limitBytes },
   )
 }

@@ -43,6 +43,7 @@ const ingest: Ingest = {
   },
   findKnown: async (_tenant, batchId) =>
     Buffer.from(batchId).toString().startsWith('known') ? { profiles: 3, isDuplicate: true } : null,
+  reserve: () => () => {},
   async heartbeat(_tenant, agent) {
     heartbeats.push(agent)
   },
@@ -252,7 +253,10 @@ test('two bodies share one limit of unpacked bytes', async () => {
   const one = request(half, [series()])
   expect(await call(client.Write, one)).toMatchObject({ profiles: 1 })
   const two = create(WriteRequestSchema, { ...one, bodies: [one.bodies[0]!, one.bodies[0]!] })
-  await expect(call(client.Write, two)).rejects.toMatchObject({ code: status.INVALID_ARGUMENT })
+  await expect(call(client.Write, two)).rejects.toMatchObject({
+    code: status.INVALID_ARGUMENT,
+    details: expect.stringContaining('UNPACKED_TOO_LARGE: the body unpacks to more than 10000 bytes'),
+  })
 })
 
 /** Field 100 of a message, of that many bytes; readers skip it. */

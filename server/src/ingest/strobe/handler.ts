@@ -108,14 +108,19 @@ async function write(
   checkBatch(request.batchId, request.bodies, ingest.settings)
   const known = await ingest.findKnown(tenant, request.batchId)
   if (known) return create(WriteResponseSchema, { profiles: known.profiles, duplicate: true })
+  const release = ingest.reserve(request.bodies.reduce((sum, body) => sum + body.pprof.length, 0))
   const profiles: IngestProfile[] = []
-  let unpackedBytes = 0
-  for (const [index, body] of request.bodies.entries()) {
-    // The limit is the batch's: sixteen bodies may not cost sixteen times as much.
-    const left = ingest.settings.limits.maxUnpackedBytes - unpackedBytes
-    const pprof = await unpackBody(body.pprof, left)
-    unpackedBytes += pprof.length
-    profiles.push(...decodeProfileBody(pprof, body.series, `bodies[${index}]`, receivedAtMs, ingest.settings))
+  try {
+    let unpackedBytes = 0
+    for (const [index, body] of request.bodies.entries()) {
+      const pprof = await unpackBody(body.pprof, ingest.settings.limits.maxUnpackedBytes, unpackedBytes)
+      unpackedBytes += pprof.length
+      profiles.push(
+        ...decodeProfileBody(pprof, body.series, `bodies[${index}]`, receivedAtMs, ingest.settings),
+      )
+    }
+  } finally {
+    release()
   }
   const answer = await ingest.submit({ tenant, batchId: request.batchId, profiles }, 'strobe')
   return create(WriteResponseSchema, { profiles: answer.profiles, duplicate: answer.isDuplicate })

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { CodedError } from '../../errors.ts'
-import { TIME_OUTSIDE_WINDOW } from '../batch.ts'
+import { type IngestProfile, TIME_OUTSIDE_WINDOW } from '../batch.ts'
 import type { Ingest } from '../pipeline.ts'
 import { unpackBody } from '../unpack.ts'
 import { decodeUpload, type UploadOptions } from './decode.ts'
@@ -28,9 +28,16 @@ export async function receiveUpload(
 ): Promise<UploadAnswer> {
   try {
     const { limits } = ingest.settings
-    const sent = await readBody(request, limits.maxBodyBytes)
-    const bytes = await unpackBody(sent, limits.maxUnpackedBytes)
-    const profiles = decodeUpload(bytes, readOptions(search), context.receivedAtMs, ingest.settings)
+    const declared = readDeclaredBytes(request, limits.maxBodyBytes)
+    const release = ingest.reserve(declared)
+    let profiles: IngestProfile[]
+    try {
+      const sent = await readBody(request, limits.maxBodyBytes)
+      const bytes = await unpackBody(sent, limits.maxUnpackedBytes)
+      profiles = decodeUpload(bytes, readOptions(search), context.receivedAtMs, ingest.settings)
+    } finally {
+      release()
+    }
     const batchId = context.idempotencyKey
       ? createHash('sha256').update(`${context.tenant}\0${context.idempotencyKey}`).digest().subarray(0, 16)
       : randomBytes(16)
@@ -73,20 +80,28 @@ function readOptions(search: URLSearchParams): UploadOptions {
   }
 }
 
+function bodyTooLarge(observed: number, limitBytes: number): CodedError {
+  return new CodedError(
+    'BODY_TOO_LARGE',
+    `the body has ${observed} bytes or more, the limit is ${limitBytes} (STROBE_MAX_UPLOAD_BYTES); send shorter profiles or raise it`,
+    { observed, limit: limitBytes },
+  )
+}
+
+/** A body of unknown length counts as the largest one. */
+function readDeclaredBytes(request: IncomingMessage, limitBytes: number): number {
+  const header = request.headers['content-length']
+  if (header === undefined) return limitBytes
+  if (Number(header) > limitBytes) throw bodyTooLarge(Number(header), limitBytes)
+  return Number(header)
+}
+
 async function readBody(request: IncomingMessage, limitBytes: number): Promise<Uint8Array> {
-  const tooLarge = (observed: number) =>
-    new CodedError(
-      'BODY_TOO_LARGE',
-      `the body has ${observed} bytes or more, the limit is ${limitBytes} (STROBE_MAX_UPLOAD_BYTES); send shorter profiles or raise it`,
-      { observed, limit: limitBytes },
-    )
-  const declared = Number(request.headers['content-length'] ?? 0)
-  if (declared > limitBytes) throw tooLarge(declared)
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of request) {
     length += (chunk as Buffer).length
-    if (length > limitBytes) throw tooLarge(length)
+    if (length > limitBytes) throw bodyTooLarge(length, limitBytes)
     chunks.push(chunk as Buffer)
   }
   return Buffer.concat(chunks)
