@@ -85,14 +85,32 @@ class Cursor {
   uint64_t pointer(uint8_t encoding, uint64_t here) {
     uint64_t value = 0;
     switch (encoding & kEncodingFormat) {
-      case 0x00: case 0x04: case 0x0c: value = fixed<uint64_t>(); break;
-      case 0x01: value = uleb(); break;
-      case 0x02: value = fixed<uint16_t>(); break;
-      case 0x03: value = fixed<uint32_t>(); break;
-      case 0x09: value = static_cast<uint64_t>(sleb()); break;
-      case 0x0a: value = static_cast<uint64_t>(static_cast<int64_t>(fixed<int16_t>())); break;
-      case 0x0b: value = static_cast<uint64_t>(static_cast<int64_t>(fixed<int32_t>())); break;
-      default: fail(); return 0;
+      case 0x00:
+      case 0x04:
+      case 0x0c:
+        value = fixed<uint64_t>();
+        break;
+      case 0x01:
+        value = uleb();
+        break;
+      case 0x02:
+        value = fixed<uint16_t>();
+        break;
+      case 0x03:
+        value = fixed<uint32_t>();
+        break;
+      case 0x09:
+        value = static_cast<uint64_t>(sleb());
+        break;
+      case 0x0a:
+        value = static_cast<uint64_t>(static_cast<int64_t>(fixed<int16_t>()));
+        break;
+      case 0x0b:
+        value = static_cast<uint64_t>(static_cast<int64_t>(fixed<int32_t>()));
+        break;
+      default:
+        fail();
+        return 0;
     }
     uint8_t application = encoding & kEncodingApplication;
     if (application == kEncodingPcRelative) return value + here;
@@ -123,7 +141,7 @@ struct Cfa {
 
 struct RowState {
   Cfa cfa;
-  Location rbp, rbx, ra;
+  Location rbp, rbx, rsp, ra;
 };
 
 struct Cie {
@@ -181,18 +199,34 @@ void store_location(const Location& from, uint8_t* rule, int16_t* offset) {
   } else if ((from.kind == Location::kCfa || from.kind == Location::kRbp) && fits) {
     *rule = from.kind == Location::kCfa ? REG_CFA : REG_AT_RBP;
     *offset = static_cast<int16_t>(from.value);
+  } else if (from.kind == Location::kRegister && from.value >= 0 && from.value <= 15) {
+    *rule = REG_REGISTER;
+    *offset = static_cast<int16_t>(from.value);
   } else {
     *rule = REG_UNDEFINED;
   }
 }
 
-std::optional<uint32_t> intern_state(const RowState& state, const Cie& cie, RuleSet& rules) {
+/* glibc's longjmp gives the caller's rsp in a register of its own and the CFA to the jump buffer: that
+ * register is the CFA then, and what was saved by the buffer's address is out of reach. */
+void take_stack_pointer_as_cfa(RowState& state) {
+  if (state.rsp.kind != Location::kRegister || state.ra.kind != Location::kRegister) return;
+  state.cfa = {Cfa::kRegister, static_cast<uint64_t>(state.rsp.value), 0, 0};
+  for (Location* saved : {&state.rbp, &state.rbx})
+    if (saved->kind == Location::kCfa) *saved = {Location::kUndefined, 0};
+}
+
+std::optional<uint32_t> intern_state(RowState state, const Cie& cie, RuleSet& rules) {
+  take_stack_pointer_as_cfa(state);
   if (cie.is_signal) return RuleSet::kSignal;
   if (state.ra.kind == Location::kUndefined) return RuleSet::kStop;
   if (state.cfa.kind == Cfa::kOther) return RuleSet::kExpression;
-  if (state.cfa.reg > 15 || state.cfa.offset < INT_MIN || state.cfa.offset > INT_MAX) return RuleSet::kExpression;
+  if (state.cfa.reg > 15 || state.cfa.offset < INT_MIN || state.cfa.offset > INT_MAX)
+    return RuleSet::kExpression;
   unwind_rule rule{};
-  rule.kind = state.cfa.kind == Cfa::kRegister ? RULE_REG : state.cfa.kind == Cfa::kDeref ? RULE_DEREF : RULE_PLT;
+  rule.kind = state.cfa.kind == Cfa::kRegister ? RULE_REG
+              : state.cfa.kind == Cfa::kDeref  ? RULE_DEREF
+                                               : RULE_PLT;
   rule.cfa_reg = static_cast<uint8_t>(state.cfa.reg);
   rule.cfa_offset = static_cast<int32_t>(state.cfa.offset);
   rule.cfa_offset2 = static_cast<int16_t>(state.cfa.offset2);
@@ -213,7 +247,8 @@ class Window {
   Window(const FrameSection& section, uint64_t bytes) : section_(section), window_bytes_(bytes) {}
   /* Valid until the next call. Null when the bytes cannot be had. */
   const uint8_t* at(uint64_t offset, uint64_t length) {
-    if (length > kFrameWindowBytes || offset > section_.size || length > section_.size - offset) return nullptr;
+    if (length > kFrameWindowBytes || offset > section_.size || length > section_.size - offset)
+      return nullptr;
     if (offset < start_ || offset - start_ > bytes_.size() || bytes_.size() - (offset - start_) < length) {
       auto read = section_.read(offset, std::min(std::max(window_bytes_, length), section_.size - offset));
       if (!read || read->size() < length) {
@@ -234,8 +269,8 @@ class Window {
 };
 
 struct EntryHeader {
-  uint64_t body;      /* offset of the id field */
-  uint64_t next;      /* offset of the entry after it */
+  uint64_t body; /* offset of the id field */
+  uint64_t next; /* offset of the entry after it */
   uint8_t id_bytes;
 };
 
@@ -243,8 +278,13 @@ class Parser {
  public:
   Parser(const FrameSection& section, const std::function<bool(uint64_t)>& is_code, const FrameLimits& limits,
          RuleSet& rules, FrameRows& out)
-      : section_(section), is_code_(is_code), limits_(limits), rules_(rules), out_(out),
-        window_(section, kFrameWindowBytes), cie_window_(section, kCieWindowBytes) {}
+      : section_(section),
+        is_code_(is_code),
+        limits_(limits),
+        rules_(rules),
+        out_(out),
+        window_(section, kFrameWindowBytes),
+        cie_window_(section, kCieWindowBytes) {}
 
   FrameOutcome run() {
     uint64_t offset = 0;
@@ -395,17 +435,25 @@ class Parser {
       Cursor data(in.at(), instructions);
       for (size_t i = 1; i < letters; i++) {
         switch (augmentation[i]) {
-          case 'R': cie.encoding = data.fixed<uint8_t>(); break;
-          case 'L': data.skip(1); break;
+          case 'R':
+            cie.encoding = data.fixed<uint8_t>();
+            break;
+          case 'L':
+            data.skip(1);
+            break;
           case 'P': {
             uint8_t encoding = data.fixed<uint8_t>();
             /* Only its width counts. */
             if (encoding != kEncodingOmit) data.pointer(encoding & kEncodingFormat, 0);
             break;
           }
-          case 'S': cie.is_signal = true; break;
-          case 'B': break;
-          default: return false;
+          case 'S':
+            cie.is_signal = true;
+            break;
+          case 'B':
+            break;
+          default:
+            return false;
         }
       }
       if (data.failed() || cie.encoding == kEncodingOmit || (cie.encoding & kEncodingIndirect)) return false;
@@ -418,12 +466,14 @@ class Parser {
   static Location* location_of(RowState& state, uint64_t reg, const Cie& cie) {
     if (reg == kRbp) return &state.rbp;
     if (reg == kRbx) return &state.rbx;
+    if (reg == kRsp) return &state.rsp;
     if (reg == cie.ra_register) return &state.ra;
     return nullptr;
   }
 
   /* initial null: the instructions of a CIE, which make no rows. False: malformed, *pc says from where. */
-  bool execute(Cursor& in, const Cie& cie, RowState& state, const RowState* initial, uint64_t* pc, uint64_t end) {
+  bool execute(Cursor& in, const Cie& cie, RowState& state, const RowState* initial, uint64_t* pc,
+               uint64_t end) {
     std::array<RowState, kStateDepth> saved;
     size_t depth = 0;
     auto set = [&](uint64_t reg, Location location) {
@@ -453,13 +503,19 @@ class Parser {
         case 0x40:
           if (!advance(low)) return false;
           continue;
-        case 0x80: set(low, {Location::kCfa, factored(in.uleb())}); continue;
-        case 0xc0: restore(low); continue;
-        default: break;
+        case 0x80:
+          set(low, {Location::kCfa, factored(in.uleb())});
+          continue;
+        case 0xc0:
+          restore(low);
+          continue;
+        default:
+          break;
       }
       uint64_t reg;
       switch (op) {
-        case 0x00: break;
+        case 0x00:
+          break;
         case 0x01: { /* set_loc */
           uint64_t to = in.pointer(cie.encoding & kEncodingApplication ? kEncodingOmit : cie.encoding, 0);
           if (in.failed() || !advance_to(to)) return false;
@@ -478,9 +534,15 @@ class Parser {
           reg = in.uleb();
           set(reg, {Location::kCfa, factored(in.uleb())});
           break;
-        case 0x06: restore(in.uleb()); break;
-        case 0x07: set(in.uleb(), {Location::kUndefined, 0}); break;
-        case 0x08: set(in.uleb(), {Location::kSame, 0}); break;
+        case 0x06:
+          restore(in.uleb());
+          break;
+        case 0x07:
+          set(in.uleb(), {Location::kUndefined, 0});
+          break;
+        case 0x08:
+          set(in.uleb(), {Location::kSame, 0});
+          break;
         case 0x09: /* register */
           reg = in.uleb();
           set(reg, {Location::kRegister, static_cast<int64_t>(in.uleb())});
@@ -497,8 +559,12 @@ class Parser {
           reg = in.uleb();
           state.cfa = {Cfa::kRegister, reg, static_cast<int64_t>(in.uleb()), 0};
           break;
-        case 0x0d: state.cfa = {Cfa::kRegister, in.uleb(), state.cfa.offset, 0}; break;
-        case 0x0e: state.cfa.offset = static_cast<int64_t>(in.uleb()); break;
+        case 0x0d:
+          state.cfa = {Cfa::kRegister, in.uleb(), state.cfa.offset, 0};
+          break;
+        case 0x0e:
+          state.cfa.offset = static_cast<int64_t>(in.uleb());
+          break;
         case 0x0f: { /* def_cfa_expression */
           uint64_t length = in.uleb();
           const uint8_t* bytes = in.at();
@@ -524,19 +590,24 @@ class Parser {
           reg = in.uleb();
           state.cfa = {Cfa::kRegister, reg, factored(static_cast<uint64_t>(in.sleb())), 0};
           break;
-        case 0x13: state.cfa.offset = factored(static_cast<uint64_t>(in.sleb())); break;
+        case 0x13:
+          state.cfa.offset = factored(static_cast<uint64_t>(in.sleb()));
+          break;
         case 0x14: /* val_offset */
         case 0x15: /* val_offset_sf */
           reg = in.uleb();
           in.uleb();
           set(reg, {Location::kOther, 0});
           break;
-        case 0x2e: in.uleb(); break; /* GNU_args_size */
-        case 0x2f:                   /* GNU_negative_offset_extended */
+        case 0x2e:
+          in.uleb();
+          break;   /* GNU_args_size */
+        case 0x2f: /* GNU_negative_offset_extended */
           reg = in.uleb();
           set(reg, {Location::kCfa, -factored(in.uleb())});
           break;
-        default: return false;
+        default:
+          return false;
       }
       if (in.failed()) return false;
     }

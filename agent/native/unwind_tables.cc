@@ -48,7 +48,8 @@ std::vector<CodeRange> code_segments(const ElfImage& image) {
     uint64_t end = segment.vaddr + segment.file_size;
     if (end > segment.vaddr && segment.vaddr >= image.lowest_vaddr()) code.push_back({segment.vaddr, end});
   }
-  std::sort(code.begin(), code.end(), [](const CodeRange& a, const CodeRange& b) { return a.start < b.start; });
+  std::sort(code.begin(), code.end(),
+            [](const CodeRange& a, const CodeRange& b) { return a.start < b.start; });
   return code;
 }
 
@@ -102,7 +103,8 @@ uint32_t rule_of_offset(RuleSet& rules, int32_t cfa_offset) {
 /* Rows for code that carries no entry but whose shape is fixed. */
 class Synthesizer {
  public:
-  Synthesizer(const ElfImage& image, RuleSet& rules, FrameRows& out) : image_(image), rules_(rules), out_(out) {}
+  Synthesizer(const ElfImage& image, RuleSet& rules, FrameRows& out)
+      : image_(image), rules_(rules), out_(out) {}
 
   void run() {
     for (const char* name : {".plt.sec", ".plt.got"}) add_flat(name);
@@ -126,7 +128,9 @@ class Synthesizer {
     return section;
   }
 
-  void row(uint64_t vaddr, uint32_t rule) { out_.rows.push_back(packed_row(vaddr - out_.lowest_vaddr, rule)); }
+  void row(uint64_t vaddr, uint32_t rule) {
+    out_.rows.push_back(packed_row(vaddr - out_.lowest_vaddr, rule));
+  }
 
   /* `jmp *slot` with nothing pushed. */
   void add_flat(const char* name) {
@@ -163,15 +167,19 @@ class Synthesizer {
     auto sub = std::search(code->begin(), code->end(), std::begin(kSub), std::end(kSub));
     auto add = std::search(sub, code->end(), std::begin(kAdd), std::end(kAdd));
     row(section->vaddr, rule_of_offset(rules_, 8));
-    if (sub != code->end()) row(section->vaddr + static_cast<uint64_t>(sub - code->begin()) + 4, rule_of_offset(rules_, 16));
-    if (add != code->end()) row(section->vaddr + static_cast<uint64_t>(add - code->begin()) + 4, rule_of_offset(rules_, 8));
+    if (sub != code->end())
+      row(section->vaddr + static_cast<uint64_t>(sub - code->begin()) + 4, rule_of_offset(rules_, 16));
+    if (add != code->end())
+      row(section->vaddr + static_cast<uint64_t>(add - code->begin()) + 4, rule_of_offset(rules_, 8));
     added_.push_back({section->vaddr, section->vaddr + section->size});
   }
 
   /* The root of every stack, whether or not its author wrote an entry (ld.so did not). */
   void add_entry() {
     uint64_t entry = image_.entry();
-    if (entry < out_.lowest_vaddr || !image_.is_executable(entry) || frame_rows_covers(out_, entry) != nullptr) return;
+    if (entry < out_.lowest_vaddr || !image_.is_executable(entry) ||
+        frame_rows_covers(out_, entry) != nullptr)
+      return;
     uint64_t end = frame_rows_next(out_, entry, entry + kEntryBytes);
     row(entry, RuleSet::kStop);
     added_.push_back({entry, end});
@@ -185,10 +193,14 @@ class Synthesizer {
 
 UnwindReason reason_of(FrameOutcome outcome) {
   switch (outcome) {
-    case FrameOutcome::kParsed: return UnwindReason::kNone;
-    case FrameOutcome::kUnreadable: return UnwindReason::kMalformed;
-    case FrameOutcome::kRulesFull: return UnwindReason::kRulesFull;
-    case FrameOutcome::kTooLarge: return UnwindReason::kFileTooLarge;
+    case FrameOutcome::kParsed:
+      return UnwindReason::kNone;
+    case FrameOutcome::kUnreadable:
+      return UnwindReason::kMalformed;
+    case FrameOutcome::kRulesFull:
+      return UnwindReason::kRulesFull;
+    case FrameOutcome::kTooLarge:
+      return UnwindReason::kFileTooLarge;
   }
   return UnwindReason::kMalformed;
 }
@@ -197,16 +209,26 @@ UnwindReason reason_of(FrameOutcome outcome) {
 
 const char* unwind_reason_name(UnwindReason reason) {
   switch (reason) {
-    case UnwindReason::kNone: return "none";
-    case UnwindReason::kNoUnwindInfo: return "no_unwind_info";
-    case UnwindReason::kGo: return "go";
-    case UnwindReason::kMalformed: return "malformed";
-    case UnwindReason::kSegmentsFull: return "segments_full";
-    case UnwindReason::kPagesFull: return "pages_full";
-    case UnwindReason::kRulesFull: return "rules_full";
-    case UnwindReason::kFileTooLarge: return "file_too_large";
-    case UnwindReason::kOpenFailed: return "open_failed";
-    case UnwindReason::kCount: break;
+    case UnwindReason::kNone:
+      return "none";
+    case UnwindReason::kNoUnwindInfo:
+      return "no_unwind_info";
+    case UnwindReason::kGo:
+      return "go";
+    case UnwindReason::kMalformed:
+      return "malformed";
+    case UnwindReason::kSegmentsFull:
+      return "segments_full";
+    case UnwindReason::kPagesFull:
+      return "pages_full";
+    case UnwindReason::kRulesFull:
+      return "rules_full";
+    case UnwindReason::kFileTooLarge:
+      return "file_too_large";
+    case UnwindReason::kOpenFailed:
+      return "open_failed";
+    case UnwindReason::kCount:
+      break;
   }
   return "unknown";
 }
@@ -214,7 +236,8 @@ const char* unwind_reason_name(UnwindReason reason) {
 std::unique_ptr<UnwindTables> UnwindTables::open(const UnwindTableFds& fds, uint32_t segment_count,
                                                  std::string* error) {
   if (segment_count == 0 || segment_count > MAX_SEGMENTS) {
-    *error = "MAP_FAILED: " + std::to_string(segment_count) + " segments, the limit is " + std::to_string(MAX_SEGMENTS);
+    *error = "MAP_FAILED: " + std::to_string(segment_count) + " segments, the limit is " +
+             std::to_string(MAX_SEGMENTS);
     return nullptr;
   }
   std::unique_ptr<UnwindTables> tables(new UnwindTables());
@@ -347,7 +370,8 @@ BuildResult UnwindTables::build_rows(const ElfImage& image, FrameRows& rows) {
   auto keeps_frame_pointer = [&](const CodeRange& gap) {
     return (gap.start <= text_start && text_start < gap.end) || (entry_end != 0 && gap.start == entry_end);
   };
-  for (const CodeRange& segment : code) frame_rows_fill_gaps(rows, segment.start, segment.end, keeps_frame_pointer);
+  for (const CodeRange& segment : code)
+    frame_rows_fill_gaps(rows, segment.start, segment.end, keeps_frame_pointer);
   frame_rows_finish(rows);
   result.rows = rows.rows.size();
   return result;
@@ -391,7 +415,8 @@ UnwindReason UnwindTables::store_rows(uint32_t page_count, const FrameRows& rows
     uint32_t* to = &segments_[at / ROWS_PER_SEGMENT].row[at % ROWS_PER_SEGMENT];
     if (carries) *to++ = packed_row_rule(rows.rows[row - 1]) << 16;
     for (size_t i = row; i < after; i++)
-      *to++ = packed_row_rule(rows.rows[i]) << 16 | static_cast<uint32_t>(packed_row_pc(rows.rows[i]) & 0xffff);
+      *to++ =
+          packed_row_rule(rows.rows[i]) << 16 | static_cast<uint32_t>(packed_row_pc(rows.rows[i]) & 0xffff);
   });
   next_row_.store(*end_row, std::memory_order_relaxed);
   next_page_.store(base + page_count, std::memory_order_relaxed);
@@ -399,9 +424,15 @@ UnwindReason UnwindTables::store_rows(uint32_t page_count, const FrameRows& rows
   return UnwindReason::kNone;
 }
 
-const unwind_file* UnwindTables::file_at(uint32_t slot) const { return slot < MAX_FILES ? &files_[slot] : nullptr; }
-const unwind_page* UnwindTables::page_at(uint32_t page) const { return page < MAX_PAGES ? &pages_[page] : nullptr; }
-const unwind_rule* UnwindTables::rule_at(uint32_t rule) const { return rule < MAX_RULES ? &rules_[rule] : nullptr; }
+const unwind_file* UnwindTables::file_at(uint32_t slot) const {
+  return slot < MAX_FILES ? &files_[slot] : nullptr;
+}
+const unwind_page* UnwindTables::page_at(uint32_t page) const {
+  return page < MAX_PAGES ? &pages_[page] : nullptr;
+}
+const unwind_rule* UnwindTables::rule_at(uint32_t rule) const {
+  return rule < MAX_RULES ? &rules_[rule] : nullptr;
+}
 const unwind_segment* UnwindTables::segment_at(uint32_t segment) const {
   return segment < segment_count_ ? &segments_[segment] : nullptr;
 }
@@ -419,8 +450,9 @@ UnwindTableUsage UnwindTables::usage() const {
   usage.pages = next_page_.load(std::memory_order_relaxed);
   usage.rules = stored_rules_.load(std::memory_order_relaxed);
   usage.files = next_file_.load(std::memory_order_relaxed) - 1;
-  usage.map_bytes = uint64_t{segment_count_} * sizeof(unwind_segment) + uint64_t{MAX_PAGES} * sizeof(unwind_page) +
-                    uint64_t{MAX_RULES} * sizeof(unwind_rule) + uint64_t{MAX_FILES} * sizeof(unwind_file);
+  usage.map_bytes = uint64_t{segment_count_} * sizeof(unwind_segment) +
+                    uint64_t{MAX_PAGES} * sizeof(unwind_page) + uint64_t{MAX_RULES} * sizeof(unwind_rule) +
+                    uint64_t{MAX_FILES} * sizeof(unwind_file);
   for (size_t i = 0; i < static_cast<size_t>(UnwindReason::kCount); i++)
     usage.refused[i] = refused_[i].load(std::memory_order_relaxed);
   return usage;

@@ -87,6 +87,7 @@ enum register_rule {
   REG_CFA = 1,      /* saved at CFA + offset */
   REG_UNDEFINED = 2,
   REG_AT_RBP = 3,   /* saved at rbp + offset */
+  REG_REGISTER = 4, /* in the register whose DWARF number is the offset (longjmp) */
 };
 struct unwind_rule {
   __u8 kind;

@@ -111,6 +111,11 @@ static __inline __attribute__((always_inline)) int unwind_restore(unwind_context
     if (unwind_read(context, value, 8, cfa + (__s64)offset)) return RESULT_READ_FAULT;
   } else if (rule == REG_AT_RBP) {
     if (unwind_read(context, value, 8, state->registers[UNWIND_RBP] + (__s64)offset)) return RESULT_READ_FAULT;
+  } else if (rule == REG_REGISTER) {
+    __u64 reg = (__u32)offset;
+    UNWIND_CLAMP(reg, 15);
+    if (!((state->valid >> reg) & 1)) return RESULT_REGISTER;
+    *value = state->registers[reg];
   } else if (rule == REG_UNDEFINED) {
     *valid &= ~bit;
   }
@@ -241,8 +246,8 @@ static __inline __attribute__((always_inline)) int unwind_step(unwind_context co
   if (restored != UNWIND_GOES_ON) return restored;
   /* REG_SAME keeps what was valid; a restored register is valid again. */
   __u32 kept = state->valid;
-  if (rule->rbp_rule == REG_CFA || rule->rbp_rule == REG_AT_RBP) kept |= 1u << UNWIND_RBP;
-  if (rule->rbx_rule == REG_CFA || rule->rbx_rule == REG_AT_RBP) kept |= 1u << UNWIND_RBX;
+  if (rule->rbp_rule != REG_SAME) kept |= 1u << UNWIND_RBP;
+  if (rule->rbx_rule != REG_SAME) kept |= 1u << UNWIND_RBX;
   state->valid = (kept & valid) | (1u << UNWIND_RSP);
   state->registers[UNWIND_RBP] = rbp;
   state->registers[UNWIND_RBX] = rbx;

@@ -48,8 +48,9 @@ inline OpenImage open_image(const std::string& path) {
 /* Tables over anonymous files instead of BPF arrays: no privilege needed. */
 struct ArrayFixture {
   explicit ArrayFixture(uint32_t segments) {
-    strobe::UnwindTableFds fds{make(uint64_t{segments} * sizeof(unwind_segment)), make(MAX_PAGES * sizeof(unwind_page)),
-                               make(MAX_RULES * sizeof(unwind_rule)), make(uint64_t{MAX_FILES} * sizeof(unwind_file))};
+    strobe::UnwindTableFds fds{make(uint64_t{segments} * sizeof(unwind_segment)),
+                               make(MAX_PAGES * sizeof(unwind_page)), make(MAX_RULES * sizeof(unwind_rule)),
+                               make(uint64_t{MAX_FILES} * sizeof(unwind_file))};
     std::string error;
     tables = strobe::UnwindTables::open(fds, segments, &error);
     for (int fd : {fds.segments, fds.pages, fds.rules, fds.files}) close(fd);
@@ -89,8 +90,8 @@ class FileBook {
       uint64_t start = 0, end = 0, offset = 0;
       char flags[5] = "";
       int path_at = 0;
-      if (std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &start, &end, flags, &offset,
-                      &path_at) < 4)
+      if (std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &start, &end, flags,
+                      &offset, &path_at) < 4)
         continue;
       std::string path = path_at > 0 ? line.substr(static_cast<size_t>(path_at)) : "";
       if (flags[2] != 'x' || path == "[vsyscall]") continue;

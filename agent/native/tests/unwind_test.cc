@@ -26,13 +26,12 @@ namespace {
 /* .eh_frame bytes by hand: one CIE "zR" (code 1, data -8, RA 16, sdata4 pcrel; CFA = rsp + 8, RA at
  * CFA - 8), one FDE for [0x1000, 0x1040), a terminator. At vaddr 0x2000. */
 std::vector<uint8_t> small_frames() {
-  return {
-      0x14, 0, 0, 0, 0, 0, 0, 0, 1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x1b, 0x0c, 7, 8, 0x90, 1, 0, 0,
-      0x1c, 0, 0, 0, 0x1c, 0, 0, 0, 0xe0, 0xef, 0xff, 0xff, 0x40, 0, 0, 0, 0,
-      0x41, 0x0e, 0x10, 0x86, 0x02, /* +1: push rbp */
-      0x43, 0x0d, 0x06,             /* +3: mov rsp, rbp */
-      0x60, 0x0c, 0x07, 0x08,       /* +32: leave */
-      0, 0, 0, 0, 0, 0, 0};
+  return {0x14, 0,    0,    0,    0,    0, 0, 0, 1,    'z',  'R',  0,    1,    0x78, 16, 1,
+          0x1b, 0x0c, 7,    8,    0x90, 1, 0, 0, 0x1c, 0,    0,    0,    0x1c, 0,    0,  0,
+          0xe0, 0xef, 0xff, 0xff, 0x40, 0, 0, 0, 0,    0x41, 0x0e, 0x10, 0x86, 0x02, /* +1: push rbp */
+          0x43, 0x0d, 0x06,                                                          /* +3: mov rsp, rbp */
+          0x60, 0x0c, 0x07, 0x08,                                                    /* +32: leave */
+          0,    0,    0,    0,    0,    0, 0};
 }
 
 FrameSection section_of_bytes(const std::vector<uint8_t>& bytes, uint64_t vaddr) {
@@ -50,8 +49,9 @@ FrameSection section_of_bytes(const std::vector<uint8_t>& bytes, uint64_t vaddr)
 FrameRows parse_bytes(const std::vector<uint8_t>& bytes, RuleSet& rules, uint64_t vaddr = 0x2000,
                       uint64_t code_end = 0x2000) {
   FrameRows rows;
-  frame_rows_parse(section_of_bytes(bytes, vaddr), [&](uint64_t at) { return at >= 0x100 && at < code_end; },
-                   FrameLimits{}, rules, rows);
+  frame_rows_parse(
+      section_of_bytes(bytes, vaddr), [&](uint64_t at) { return at >= 0x100 && at < code_end; },
+      FrameLimits{}, rules, rows);
   frame_rows_sort_ranges(rows);
   frame_rows_finish(rows);
   return rows;
@@ -61,22 +61,31 @@ std::string describe(const unwind_rule& rule) {
   auto saved = [](uint8_t kind, int16_t offset) {
     if (kind == REG_SAME) return std::string("u");
     if (kind == REG_CFA) return "c" + std::string(offset < 0 ? "" : "+") + std::to_string(offset);
-    if (kind == REG_RBP) return "[rbp" + std::string(offset < 0 ? "" : "+") + std::to_string(offset) + "]";
+    if (kind == REG_REGISTER) return "in register " + std::to_string(offset);
+    if (kind == REG_AT_RBP) return "[rbp" + std::string(offset < 0 ? "" : "+") + std::to_string(offset) + "]";
     return std::string("undefined");
   };
   static const char* names[16] = {"rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp",
                                   "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
   switch (rule.kind) {
     case RULE_REG:
-      return std::string(names[rule.cfa_reg]) + (rule.cfa_offset < 0 ? "" : "+") + std::to_string(rule.cfa_offset) +
-             " rbx=" + saved(rule.rbx_rule, rule.rbx_offset) + " rbp=" + saved(rule.rbp_rule, rule.rbp_offset);
-    case RULE_DEREF: return "deref";
-    case RULE_PLT: return "plt";
-    case RULE_STOP: return "stop";
-    case RULE_SIGNAL: return "signal";
-    case RULE_FP: return "frame pointer";
-    case RULE_EXPR: return "expression";
-    default: return "invalid";
+      return std::string(names[rule.cfa_reg]) + (rule.cfa_offset < 0 ? "" : "+") +
+             std::to_string(rule.cfa_offset) + " rbx=" + saved(rule.rbx_rule, rule.rbx_offset) +
+             " rbp=" + saved(rule.rbp_rule, rule.rbp_offset);
+    case RULE_DEREF:
+      return "deref";
+    case RULE_PLT:
+      return "plt";
+    case RULE_STOP:
+      return "stop";
+    case RULE_SIGNAL:
+      return "signal";
+    case RULE_FP:
+      return "frame pointer";
+    case RULE_EXPR:
+      return "expression";
+    default:
+      return "invalid";
   }
 }
 
@@ -115,7 +124,8 @@ const unwind_rule* rule_in_tables(const UnwindTables& tables, uint32_t id, uint6
   uint64_t relative = vaddr - file->lowest_vaddr;
   if ((relative >> 16) >= file->page_count) return nullptr;
   const unwind_page* page = tables.page_at(file->first_page + static_cast<uint32_t>(relative >> 16));
-  const uint32_t* rows = &tables.segment_at(page->first_row / ROWS_PER_SEGMENT)->row[page->first_row % ROWS_PER_SEGMENT];
+  const uint32_t* rows =
+      &tables.segment_at(page->first_row / ROWS_PER_SEGMENT)->row[page->first_row % ROWS_PER_SEGMENT];
   const unwind_rule* found = nullptr;
   for (uint32_t i = 0; i < page->row_count && (rows[i] & 0xffff) <= (relative & 0xffff); i++)
     found = tables.rule_at(rows[i] >> 16);
@@ -133,7 +143,8 @@ struct ReadelfFrames {
 };
 ReadelfFrames readelf_frames(const std::string& path) {
   ReadelfFrames out;
-  std::istringstream text(output_of("LC_ALL=C readelf --debug-dump=frames-interp '" + path + "' 2>/dev/null"));
+  std::istringstream text(
+      output_of("LC_ALL=C readelf --debug-dump=frames-interp '" + path + "' 2>/dev/null"));
   std::vector<std::string> columns;
   bool in_entry = false;
   for (std::string line; std::getline(text, line);) {
@@ -172,6 +183,22 @@ TEST("the rows of a function with a frame pointer are those its instructions say
                                                       "1001: rsp+16 rbx=u rbp=c-16\n"
                                                       "1004: rbp+16 rbx=u rbp=c-16\n"
                                                       "1024: rsp+8 rbx=u rbp=c-16\n"));
+}
+
+TEST("a stack pointer kept in a register is the CFA, as in longjmp") {
+  std::vector<uint8_t> bytes = small_frames();
+  /* def_cfa rdi+0; rsp in r8; rbp in r9; rip in rdx; rbx at CFA+0 */
+  const uint8_t longjmp[] = {0x41, 0x0c, 5, 0, 0x09, 7, 8, 0x09, 6, 9, 0x09, 16, 1, 0x83, 0};
+  std::copy(std::begin(longjmp), std::end(longjmp), bytes.begin() + 41);
+  std::fill(bytes.begin() + 41 + sizeof(longjmp), bytes.end() - 4, 0);
+  RuleSet rules;
+  FrameRows rows = parse_bytes(bytes, rules);
+  CHECK_EQUAL(rows.malformed, 0u);
+  CHECK_EQUAL(describe_rows(rows, rules), std::string("1000: rsp+8 rbx=u rbp=u\n"
+                                                      "1001: r8+0 rbx=undefined rbp=in register 9\n"));
+  const unwind_rule& rule = rules.rules()[packed_row_rule(rows.rows.back())];
+  CHECK_EQUAL(+rule.ra_in_reg, 1);
+  CHECK_EQUAL(+rule.ra_reg, 1);
 }
 
 TEST("frames cut at every offset are refused without a read beyond them") {
@@ -215,12 +242,9 @@ TEST("what lies between entries: padding, a short gap, a large one") {
   frame_rows_fill_gaps(rows, 0x1000, 0x3600, [](const CodeRange&) { return false; });
   frame_rows_finish(rows);
   RuleSet rules;
-  std::vector<PackedRow> expected = {packed_row(0x1000, 7),
-                                     packed_row(0x1200, RuleSet::kInvalid),
-                                     packed_row(0x1300, 7),
-                                     packed_row(0x1400, RuleSet::kFramePointer),
-                                     packed_row(0x3400, 7),
-                                     packed_row(0x3500, RuleSet::kInvalid)};
+  std::vector<PackedRow> expected = {packed_row(0x1000, 7), packed_row(0x1200, RuleSet::kInvalid),
+                                     packed_row(0x1300, 7), packed_row(0x1400, RuleSet::kFramePointer),
+                                     packed_row(0x3400, 7), packed_row(0x3500, RuleSet::kInvalid)};
   CHECK(rows.rows == expected);
 }
 
@@ -255,7 +279,8 @@ TEST("libc: entries and rules are those of readelf") {
   std::string first;
   for (size_t i = 0; i < expected.rows.size(); i++) {
     const ReadelfRow& row = expected.rows[i];
-    /* Several rows at one pc: the last holds. Expressions ("exp") and undefined return addresses have kinds of their own. */
+    /* Several rows at one pc: the last holds. Expressions ("exp") and undefined return addresses have kinds
+     * of their own. */
     if (i + 1 < expected.rows.size() && expected.rows[i + 1].pc == row.pc) continue;
     if (row.cfa == "exp" || row.ra != "c-8" || row.rbp.find("exp") != std::string::npos) continue;
     const unwind_rule* rule = rule_in_tables(*arrays.tables, id, row.pc);
@@ -288,7 +313,8 @@ TEST("a file that does not fit gets frame pointers and its reason") {
     uint32_t id = arrays.tables->reserve_file();
     BuildResult built = arrays.tables->build(id, *image.image);
     reason = built.reason;
-    if (reason != UnwindReason::kNone) CHECK_EQUAL(arrays.tables->state_of(id), static_cast<uint32_t>(FILE_FRAME_POINTERS));
+    if (reason != UnwindReason::kNone)
+      CHECK_EQUAL(arrays.tables->state_of(id), static_cast<uint32_t>(FILE_FRAME_POINTERS));
   }
   CHECK(files > 8);
   CHECK_EQUAL(std::string(unwind_reason_name(reason)), std::string("segments_full"));
@@ -317,7 +343,8 @@ TEST("a libc cut short or with damaged frames never crashes the build") {
       bytes.resize(random() % bytes.size());
     } else {
       /* The frames are in the last read-only segment; damage it densely. */
-      for (int i = 0; i < 4000; i++) bytes[bytes.size() / 2 + random() % (bytes.size() / 2)] = static_cast<char>(random());
+      for (int i = 0; i < 4000; i++)
+        bytes[bytes.size() / 2 + random() % (bytes.size() / 2)] = static_cast<char>(random());
     }
     std::string reason;
     auto image = ElfImage::from_memory(bytes.data(), bytes.size(), &reason);
@@ -374,18 +401,22 @@ TEST("this test's own stack is unwound to its start by the late unwinder") {
   LateStack stack = unwind_late(*arrays.tables, record, size, run.data(), run.size());
   CHECK_EQUAL(+stack.result, static_cast<int>(RESULT_COMPLETE_STOP));
   CHECK(stack.words.size() >= 10);
-  for (uint64_t word : stack.words) CHECK_EQUAL(word >> FRAME_KIND_SHIFT, static_cast<uint64_t>(FRAME_NATIVE));
+  for (uint64_t word : stack.words)
+    CHECK_EQUAL(word >> FRAME_KIND_SHIFT, static_cast<uint64_t>(FRAME_NATIVE));
 
   /* Cut to nothing, or lying about its length, it ends early and is not read beyond. */
   uint32_t whole = record->stack_bytes;
   for (uint32_t bytes = 0; bytes < whole; bytes += 8) {
     record->stack_bytes = bytes;
-    std::vector<uint64_t> cut(captured.bytes.begin(), captured.bytes.begin() + (sizeof(raw_record) + bytes) / 8);
-    LateStack part = unwind_late(*arrays.tables, reinterpret_cast<raw_record*>(cut.data()), cut.size() * 8, run.data(), run.size());
+    std::vector<uint64_t> cut(captured.bytes.begin(),
+                              captured.bytes.begin() + (sizeof(raw_record) + bytes) / 8);
+    LateStack part = unwind_late(*arrays.tables, reinterpret_cast<raw_record*>(cut.data()), cut.size() * 8,
+                                 run.data(), run.size());
     CHECK(part.words.size() <= stack.words.size());
   }
   record->stack_bytes = 1u << 30;
-  CHECK_EQUAL(+unwind_late(*arrays.tables, record, size, run.data(), run.size()).result, static_cast<int>(RESULT_READ_FAULT));
+  CHECK_EQUAL(+unwind_late(*arrays.tables, record, size, run.data(), run.size()).result,
+              static_cast<int>(RESULT_READ_FAULT));
   uint32_t frames = 0;
   CHECK(raw_kernel_frames(record, size, &frames) == nullptr);
 }

@@ -22,7 +22,7 @@
 #include <thread>
 #include <vector>
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline))
 #define KEEP(value) asm volatile("" ::"r"(value) : "memory")
 
 volatile unsigned long sink;
