@@ -67,6 +67,7 @@ export async function runAgent(parts: AgentParts): Promise<void> {
 
   const reason = 'reason' in parts.profiler ? parts.profiler.reason : ''
   if (reason) log.warn({ reason }, 'this host cannot be profiled; reporting only that')
+  if (config.output === 'pipe') await profiler?.warmUp()
   if (config.isAttached) {
     const ready: ReadyMessage = { isProfiling: profiler !== null, reason, pid: process.pid }
     await writeJson(output, pipeMessageType.ready, ready)
@@ -113,6 +114,17 @@ async function openShipper(
   return new Shipper({ client, spool, backOff: new BackOff(500, 30_000), metrics, onState })
 }
 
+interface Profiler {
+  /** Waits, for a while, until what runs already can be unwound, and drops the samples until then. */
+  warmUp(): Promise<void>
+  run(): Promise<void>
+  counters(): Record<string, number>
+}
+
+/** A recording of seconds would be mostly its own start; an agent of days need not wait. */
+const warmUpMs = 2000
+const warmUpPollMs = 20
+
 /** Samples, and a window at a time to the sink. */
 function openProfiler(
   profiler: { addon: NativeAddon; handles: LaunchHandles },
@@ -120,7 +132,7 @@ function openProfiler(
   metrics: AgentMetrics,
   target: ProfilingTarget,
   sink: Sink,
-): { run(): Promise<void>; counters(): Record<string, number> } {
+): Profiler {
   const { config, log, stop } = parts
   const { addon, handles } = profiler
   const session: NativeSession = addon.openSession({ handles, symbolCacheBytes: config.symbolCacheBytes / 2 })
@@ -155,6 +167,13 @@ function openProfiler(
     }
   }
 
+  async function warmUp(): Promise<void> {
+    const endMs = performance.now() + warmUpMs
+    while (!stop.signal.aborted && performance.now() < endMs && (session.counters().table_queue ?? 0) > 0)
+      await delay(warmUpPollMs, undefined, { signal: stop.signal }).catch(() => {})
+    await session.collect()
+  }
+
   async function run(): Promise<void> {
     let next = performance.now() + config.windowMs
     while (!stop.signal.aborted) {
@@ -167,7 +186,7 @@ function openProfiler(
     await session.stop()
     await closeWindow()
   }
-  return { run, counters: () => session.counters() }
+  return { warmUp, run, counters: () => session.counters() }
 }
 
 /** What the heartbeat says about the agent. */

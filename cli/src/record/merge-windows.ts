@@ -57,6 +57,7 @@ export class WindowMerger {
   finish(): Profile | null {
     if (!this.#first) return null
     const strings = new Interner<string>()
+    const order = this.#mappingOrder()
     const samples = [...this.#samples.values()]
     const labels = samples.flatMap(sample => sample.labels)
     const locations = this.#locations.values
@@ -64,10 +65,10 @@ export class WindowMerger {
     return {
       ...this.#first,
       durationNanos: this.#endNanos - this.#first.timeNanos,
-      mappings: this.#mappings.values,
+      mappings: order.map(index => this.#mappings.values[index]!),
       functions: this.#functions.values,
       locationAddress: BigUint64Array.from(locations, location => location.address),
-      locationMapping: Int32Array.from(locations, location => location.mapping),
+      locationMapping: Int32Array.from(locations, location => order.indexOf(location.mapping)),
       lineOffset: offsets(locations, location => location.lines.length),
       lineFunction: Int32Array.from(lines, line => line[0]),
       lineNumber: Uint32Array.from(lines, line => line[1]),
@@ -81,6 +82,19 @@ export class WindowMerger {
       labelUnit: new Int32Array(labels.length).fill(-1),
       labelStrings: strings.values,
     }
+  }
+
+  /** pprof tools name a profile after its first mapping: that of the file whose code ran most. */
+  #mappingOrder(): number[] {
+    const weight = new Float64Array(this.#mappings.values.length)
+    for (const { stack, value } of this.#samples.values()) {
+      const mappings = stack.map(location => this.#locations.values[location]!.mapping)
+      const own = mappings.find(
+        mapping => mapping >= 0 && !this.#mappings.values[mapping]!.file.startsWith('['),
+      )
+      if (own !== undefined) weight[own]! += Number(value)
+    }
+    return [...weight.keys()].sort((a, b) => weight[b]! - weight[a]!)
   }
 }
 
