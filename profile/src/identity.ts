@@ -1,8 +1,9 @@
 /**
  * Content identities: 64 bits of MurmurHash3 x86_128 (the first two words, low word first, seed 0) over
  * little-endian 32-bit words: a word that tells the kind, then the fields. A number is one word or, low
- * first, two. Text is a word with its length in UTF-8 bytes and the bytes, padded with zeros to a word. A
- * system name equal to the name is the single word 0xffffffff. No two field lists share an encoding.
+ * first, two. Text is a word with its length in UTF-8 bytes and the bytes, padded with zeros to a word; in
+ * functions and named frames it is the two words of its own hash, so that a text is read once however many
+ * functions share it. No two field lists share an encoding.
  * Equal content has one id on every host and server; 0n means "none" and is never a hash. The rule's
  * version is stored beside the ids: changing anything here without raising it orphans stored rows.
  */
@@ -38,9 +39,7 @@ const KIND_FUNCTION_STACK = 6
 const KIND_SERIES = 7
 const KIND_GROUP = 8
 const KIND_LABELSET = 9
-const KIND_BUILD = 10
-
-const SAME_AS_NAME = 0xffffffff
+const KIND_TEXT = 10
 
 /** Line, build and address are left out on purpose: they change with every deploy. */
 export function functionId(
@@ -50,12 +49,16 @@ export function functionId(
   startLine: number,
   moduleBaseName: string,
 ): bigint {
-  return new IdentityHasher().functionId(name, systemName, file, startLine, moduleBaseName).id()
+  const hasher = new IdentityHasher()
+  const texts = new Uint32Array(8)
+  for (const [i, text] of [name, systemName, file, moduleBaseName].entries())
+    hasher.text(text).store(texts, i)
+  return hasher.functionId(texts, 0, 0, startLine, texts[6]!, texts[7]!).id()
 }
 
 /** The id of a frame that has a name. buildId '' when unknown. */
 export function namedFrameId(functionId: bigint, line: number, buildId: string): bigint {
-  const hasher = new IdentityHasher().build(buildId)
+  const hasher = new IdentityHasher().text(buildId)
   return hasher.namedFrameId(low(functionId), high(functionId), line, hasher.low, hasher.high).id()
 }
 
@@ -115,27 +118,61 @@ export class IdentityHasher {
     return (BigInt(this.high) << 32n) | BigInt(this.low)
   }
 
-  functionId(
-    name: string,
-    systemName: string,
-    file: string,
-    startLine: number,
-    moduleBaseName: string,
-  ): this {
-    this.#begin(KIND_FUNCTION)
-    this.#text(name)
-    if (systemName === name) this.#word(SAME_AS_NAME)
-    else this.#text(systemName)
-    this.#text(file)
-    this.#word(startLine)
-    this.#text(moduleBaseName)
+  /** Puts the result at entry `index` of ids kept as halves, low first. */
+  store(halves: Uint32Array, index: number): void {
+    halves[2 * index] = this.low
+    halves[2 * index + 1] = this.high
+  }
+
+  /** The hash of a text, as functions and named frames hold it. */
+  text(text: string): this {
+    this.#begin(KIND_TEXT)
+    this.#text(text)
     return this.#finish()
   }
 
-  /** A build id as namedFrameId takes it: hashed once for many frames. */
-  build(buildId: string): this {
-    this.#begin(KIND_BUILD)
-    this.#text(buildId)
+  /** text() of bytes that are ASCII. */
+  asciiText(bytes: Uint8Array, start: number, end: number): this {
+    this.#begin(KIND_TEXT)
+    const length = end - start
+    if (2 + length > this.#words.length) this.#grow(2 + length)
+    const words = this.#words
+    words[1] = length
+    let to = 2
+    let at = start
+    for (; at + 4 <= end; at += 4) {
+      words[to++] = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+    }
+    if (at < end) {
+      let word = 0
+      for (let shift = 0; at < end; at++, shift += 8) word |= bytes[at]! << shift
+      words[to++] = word
+    }
+    this.#length = to
+    return this.#finish()
+  }
+
+  /** texts: from entry `first` on the text hashes of name, system name and file; `nameEntry` names it. */
+  functionId(
+    texts: Uint32Array,
+    first: number,
+    nameEntry: number,
+    startLine: number,
+    moduleLow: number,
+    moduleHigh: number,
+  ): this {
+    const words = this.#words
+    words[0] = KIND_FUNCTION
+    words[1] = texts[2 * nameEntry]!
+    words[2] = texts[2 * nameEntry + 1]!
+    words[3] = texts[2 * first + 2]!
+    words[4] = texts[2 * first + 3]!
+    words[5] = texts[2 * first + 4]!
+    words[6] = texts[2 * first + 5]!
+    words[7] = startLine
+    words[8] = moduleLow
+    words[9] = moduleHigh
+    this.#length = 10
     return this.#finish()
   }
 

@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 import { buildCallTree } from './call-tree.ts'
 import { columnStacks } from './column-stacks.ts'
-import { labelsetId, stackId } from './identity.ts'
+import { functionId, functionStackId, labelsetId, namedFrameId, stackId } from './identity.ts'
 import type { Profile } from './model.ts'
 import { moduleOf, resolveStacks, SERIES_LABEL } from './normalize.ts'
+import { decodePprof } from './pprof/decode.ts'
+import { encodePprof } from './pprof/encode.ts'
 import { dedent, formatTree, profileFromColumns } from './testing.ts'
 
 function withLabels(
@@ -103,6 +105,23 @@ test('ids do not depend on where strings, functions and other samples stand', ()
   )
   expect(other.stackId[1]).toBe(one.stackId[0])
   expect(other.fstackId[2]).toBe(one.fstackId[1])
+})
+
+test('a profile of text and its decoded bytes have the same ids, also beyond ASCII', () => {
+  const text = profileFromColumns(`
+    main@app  haupt@größe
+    rün@app   läuft@größe`)
+  const decoded = decodePprof(
+    encodePprof({ ...text, functions: text.functions.map(fn => ({ ...fn, file: '/src/ä.c' })) }),
+  )
+  expect(decoded.functionTextHash).toHaveLength(24)
+  const { functionTextHash: _, ...withoutHashes } = decoded
+  expect(resolveStacks(withoutHashes)).toEqual(resolveStacks(decoded))
+  const one = resolveStacks(decoded)
+  expect(one.functionId[0]).toBe(functionId('rün', 'rün', '/src/ä.c', 0, 'app'))
+  expect(one.frameId[0]).toBe(namedFrameId(one.functionId[0]!, 0, ''))
+  expect(one.stackId[0]).toBe(stackId(one.frameId.slice(0, 2)))
+  expect(one.fstackId[0]).toBe(functionStackId(one.functionId.slice(0, 2)))
 })
 
 test('lines and builds change frames and stacks, not functions', () => {

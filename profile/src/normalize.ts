@@ -175,11 +175,12 @@ class FrameTable {
     const modules = profile.mappings.map(mapping => moduleOf(mapping.file))
     // The last entry is for locations without a mapping.
     const buildHalves = new Uint32Array(2 * modules.length + 2)
+    const moduleHalves = new Uint32Array(2 * modules.length + 2)
     for (let i = 0; i <= modules.length; i++) {
-      hasher.build(profile.mappings[i]?.buildId ?? '')
-      buildHalves[2 * i] = hasher.low
-      buildHalves[2 * i + 1] = hasher.high
+      hasher.text(profile.mappings[i]?.buildId ?? '').store(buildHalves, i)
+      hasher.text(modules[i] ?? '').store(moduleHalves, i)
     }
+    const texts = profile.functionTextHash ?? hashFunctionTexts(profile.functions, hasher)
     const addressHalves = new Uint32Array(
       profile.locationAddress.buffer,
       profile.locationAddress.byteOffset,
@@ -192,14 +193,15 @@ class FrameTable {
     const lastModule: string[] = new Array(profile.functions.length)
     const lastFunction = new Int32Array(profile.functions.length)
     const unnamedOfModule = new Map<string, number>()
+    const noText = new Uint32Array(6)
+    for (let i = 0; i < 3; i++) hasher.text('').store(noText, i)
     const kinds = new FileKinds()
     const moduleKinds = modules.map(kindOfModule)
     const functionIds = new Uint32Array(2 * capacity)
     this.#functionIds = functionIds
 
-    const addFunction = (info: FunctionInfo, module: string): number => {
-      const name = info.name === '' ? info.systemName : info.name
-      hasher.functionId(name, info.systemName, info.file, info.startLine, module)
+    /** The function whose id stands in the hasher. */
+    const addFunction = (name: string, info: FunctionInfo, module: string): number => {
       let slot = functionSlots.first(hasher.low)
       let index = functionSlots.slots[slot]!
       while (index >= 0) {
@@ -224,6 +226,7 @@ class FrameTable {
     let filled = 0
     for (let location = 0; location < locations; location++) {
       const mappingIndex = profile.locationMapping[location]!
+      const place = mappingIndex < 0 ? modules.length : mappingIndex
       const mapping = mappingIndex < 0 ? undefined : profile.mappings[mappingIndex]
       const module = mappingIndex < 0 ? '' : modules[mappingIndex]!
       const moduleKind = mappingIndex < 0 ? null : moduleKinds[mappingIndex]!
@@ -241,24 +244,33 @@ class FrameTable {
         if (info !== undefined && (info.name !== '' || info.systemName !== '')) {
           if (lastModule[profileFunction] === module) functionIndex = lastFunction[profileFunction]!
           else {
-            functionIndex = addFunction(info, module)
+            const entry = 3 * profileFunction
+            hasher.functionId(
+              texts,
+              entry,
+              info.name === '' ? entry + 1 : entry,
+              info.startLine,
+              moduleHalves[2 * place]!,
+              moduleHalves[2 * place + 1]!,
+            )
+            functionIndex = addFunction(info.name === '' ? info.systemName : info.name, info, module)
             lastModule[profileFunction] = module
             lastFunction[profileFunction] = functionIndex
           }
           lineNumber = profile.lineNumber[line]!
           kind = moduleKind ?? kinds.of(info.file)
-          const build = 2 * (mappingIndex < 0 ? modules.length : mappingIndex)
           hasher.namedFrameId(
             functionIds[2 * functionIndex]!,
             functionIds[2 * functionIndex + 1]!,
             lineNumber,
-            buildHalves[build]!,
-            buildHalves[build + 1]!,
+            buildHalves[2 * place]!,
+            buildHalves[2 * place + 1]!,
           )
         } else {
           let unnamed = unnamedOfModule.get(module)
           if (unnamed === undefined) {
-            unnamed = addFunction({ name: '', systemName: '', file: '', startLine: 0 }, module)
+            hasher.functionId(noText, 0, 0, 0, moduleHalves[2 * place]!, moduleHalves[2 * place + 1]!)
+            unnamed = addFunction('', { name: '', systemName: '', file: '', startLine: 0 }, module)
             unnamedOfModule.set(module, unnamed)
           }
           functionIndex = unnamed
@@ -507,15 +519,32 @@ function tooManyFrames(sample: number, inStack: number, inAll: number, limits: R
 
 /** The base name of a mapping's file; every name that writers give to the kernel becomes '[kernel]'. */
 export function moduleOf(file: string): string {
-  if (/^(\[kernel\b.*|\[guest\.kernel\b.*|\/proc\/kcore|\[vmlinux\]|.*\/vmlinux(-[^/]*)?)$/.test(file))
+  if (
+    file.startsWith('[kernel') ||
+    file.startsWith('[guest.kernel') ||
+    file === '[vmlinux]' ||
+    file === '/proc/kcore'
+  ) {
     return '[kernel]'
-  const name = file.endsWith(' (deleted)') ? file.slice(0, -' (deleted)'.length) : file
-  return name.slice(name.lastIndexOf('/') + 1)
+  }
+  const path = file.endsWith(' (deleted)') ? file.slice(0, -' (deleted)'.length) : file
+  const name = path.slice(path.lastIndexOf('/') + 1)
+  return name === 'vmlinux' || name.startsWith('vmlinux-') ? '[kernel]' : name
 }
 
 const INTERPRETED_FILE = /\.(py|rb|php|pl|lua|js|mjs|cjs|ts|mts|ex|erl)$|^node:|^<frozen /
 const JIT_MODULE = /^(\[jit\]|\[anon.*|anon|perf-\d+\.map|jitted-.*|.*\.jitdump)$/
 const JIT_FILE = /\.(java|kt|scala|groovy|clj|cs)$/
+
+function hashFunctionTexts(functions: readonly FunctionInfo[], hasher: IdentityHasher): Uint32Array {
+  const halves = new Uint32Array(6 * functions.length)
+  for (const [i, { name, systemName, file }] of functions.entries()) {
+    hasher.text(name).store(halves, 3 * i)
+    hasher.text(systemName).store(halves, 3 * i + 1)
+    hasher.text(file).store(halves, 3 * i + 2)
+  }
+  return halves
+}
 
 /** null when the module does not tell and the source file must. */
 function kindOfModule(module: string): FrameKind | null {

@@ -1,4 +1,5 @@
 import { profileError } from '../errors.ts'
+import { IdentityHasher } from '../identity.ts'
 import type { FunctionInfo, Mapping, Profile, ValueType } from '../model.ts'
 import { BYTES, VARINT, WireReader } from './wire-reader.ts'
 
@@ -66,7 +67,7 @@ export function decodePprof(bytes: Uint8Array, limits: PprofLimits = DEFAULT_PPR
     durationNanos: layout.durationNanos,
     comments: layout.comments.map(index => strings.get(index)),
     mappings,
-    functions,
+    ...functions,
     ...locations,
     ...samples,
   }
@@ -282,8 +283,14 @@ function readMappings(reader: WireReader, spans: Spans, strings: StringTable, id
   return mappings
 }
 
-function readFunctions(reader: WireReader, spans: Spans, strings: StringTable, ids: IdIndex): FunctionInfo[] {
+function readFunctions(
+  reader: WireReader,
+  spans: Spans,
+  strings: StringTable,
+  ids: IdIndex,
+): { functions: FunctionInfo[]; functionTextHash: Uint32Array } {
   const functions: FunctionInfo[] = []
+  const functionTextHash = new Uint32Array(6 * spans.count)
   for (let i = 0; i < spans.count; i++) {
     reader.position = spans.start[i]!
     reader.end = spans.end[i]!
@@ -308,8 +315,11 @@ function readFunctions(reader: WireReader, spans: Spans, strings: StringTable, i
       file: strings.get(file),
       startLine,
     })
+    strings.storeHash(name, functionTextHash, 3 * i)
+    strings.storeHash(systemName, functionTextHash, 3 * i + 1)
+    strings.storeHash(file, functionTextHash, 3 * i + 2)
   }
-  return functions
+  return { functions, functionTextHash }
 }
 
 type LocationColumns = Pick<
@@ -574,11 +584,16 @@ class StringTable {
   readonly #charactersStart: number
   /** Where bytes over 0x7f lie, ascending; null when they are many. Long lengths of strings are among them. */
   readonly #highBytes: number[] | null
+  readonly #hashes: Uint32Array
+  readonly #isHashed: Uint8Array
+  readonly #hasher = new IdentityHasher()
 
   constructor(bytes: Uint8Array, spans: Spans) {
     this.#bytes = bytes
     this.#spans = spans
     this.#decoded = new Array(spans.count)
+    this.#hashes = new Uint32Array(2 * spans.count + 2)
+    this.#isHashed = new Uint8Array(spans.count + 1)
     this.#charactersStart = spans.count === 0 ? 0 : spans.start[0]!
     const end = spans.count === 0 ? 0 : spans.end[spans.count - 1]!
     this.#characters = new TextDecoder('latin1').decode(bytes.subarray(this.#charactersStart, end))
@@ -611,6 +626,20 @@ class StringTable {
       : this.#decoder.decode(bytes.subarray(start, end))
     this.#decoded[index] = text
     return text
+  }
+
+  /** Puts the text hash of a string at entry `entry` of `halves`. The index must be one that get() took. */
+  storeHash(index: number, halves: Uint32Array, entry: number): void {
+    if (this.#isHashed[index] === 0) {
+      const start = index < this.#spans.count ? this.#spans.start[index]! : 0
+      const end = index < this.#spans.count ? this.#spans.end[index]! : 0
+      if (this.#isAscii(start, end)) this.#hasher.asciiText(this.#bytes, start, end)
+      else this.#hasher.text(this.get(index))
+      this.#hasher.store(this.#hashes, index)
+      this.#isHashed[index] = 1
+    }
+    halves[2 * entry] = this.#hashes[2 * index]!
+    halves[2 * entry + 1] = this.#hashes[2 * index + 1]!
   }
 
   #isAscii(start: number, end: number): boolean {
