@@ -1,4 +1,11 @@
-import type { Profile } from '@strobe/profile'
+import {
+  columnStacks,
+  decodePprof,
+  encodePprof,
+  functionTotals,
+  type Profile,
+  resolveStacks,
+} from '@strobe/profile'
 import { expect, test } from 'vitest'
 import { WindowMerger } from './merge-windows.ts'
 
@@ -70,6 +77,21 @@ test('equal samples of two windows are one, and the series becomes its executabl
   expect(describeSamples(merged)).toEqual(['b<a main api 50', 'b<a main tool 20', 'c<a main api 5'])
   expect(merged).toMatchObject({ timeNanos: 1000n, durationNanos: 200n })
   expect([merged.mappings.length, merged.functions.length, merged.locationAddress.length]).toEqual([1, 3, 3])
+})
+
+test('the names of later windows are their own, also where the decoder keeps hashes beside them', () => {
+  const merger = new WindowMerger()
+  for (const names of [['a'], ['b', 'c']]) {
+    const profile = window(1000n, [{ stack: names, value: 10n, series: 0 }])
+    merger.add({ profile: decodePprof(encodePprof(profile)), seriesLabels: [new Map()] })
+  }
+  const stacks = columnStacks(resolveStacks(merger.finish()!), 0)
+  const totals = functionTotals(stacks, stacks.values, stacks.frames)
+  expect(totals.map(({ frame, self, total }) => `${frame.name} ${self} ${total}`)).toEqual([
+    'a 10 10',
+    'b 10 10',
+    'c 0 10',
+  ])
 })
 
 test('nothing recorded is null', () => {

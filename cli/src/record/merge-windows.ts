@@ -62,9 +62,10 @@ export class WindowMerger {
     const labels = samples.flatMap(sample => sample.labels)
     const locations = this.#locations.values
     const lines = locations.flatMap(location => location.lines)
+    const { sampleTypes, defaultSampleType, periodType, period, timeNanos, comments } = this.#first
     return {
-      ...this.#first,
-      durationNanos: this.#endNanos - this.#first.timeNanos,
+      ...{ sampleTypes, defaultSampleType, periodType, period, timeNanos, comments },
+      durationNanos: this.#endNanos - timeNanos,
       mappings: order.map(index => this.#mappings.values[index]!),
       functions: this.#functions.values,
       locationAddress: BigUint64Array.from(locations, location => location.address),
