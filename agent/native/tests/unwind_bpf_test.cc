@@ -475,6 +475,26 @@ TEST("every class of the zoo is complete in >= 99% of its samples, throwing in >
   CHECK_EQUAL(failing, std::string());
 }
 
+TEST("a stack deeper than the limit keeps its leaf side and says so") {
+  need_root();
+  Profiler profiler;
+  Workload workload({zoo(), "deep", "3000"});
+  profiler.publish(workload.pid(), profiler.first_sight(workload.pid()).header, 1);
+  auto samples = profiler.collect(workload.pid(), 1);
+  std::vector<Symbol> symbols = symbols_of(zoo());
+  uint64_t lowest = profiler.tables->file_at(profiler.book->id_of(zoo()))->lowest_vaddr;
+  uint64_t truncated = 0;
+  for (const Sample& sample : samples) {
+    if (sample.header.result != RESULT_TRUNCATED) continue;
+    truncated++;
+    CHECK_EQUAL(+sample.header.user_words, MAX_STACK_WORDS);
+    CHECK_EQUAL(name_of(symbols, (sample.words[MAX_STACK_WORDS - 1] & FRAME_VADDR_MASK) + lowest),
+                std::string("recurse"));
+  }
+  CHECK(samples.size() > 100);
+  CHECK(truncated * 100 > samples.size() * 50);
+}
+
 TEST("system calls bring kernel frames, and none when they are off") {
   need_root();
   for (uint32_t kernel_stacks : {1u, 0u}) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Classes of stacks that unwinders get wrong. argv[1]: the class; it runs until it is killed.
+// argv[2]: the depth of class deep, 900 by default.
 // Without an argument the classes are listed. Build with -O2 -fomit-frame-pointer -pthread.
 #include <alloca.h>
 #include <fcntl.h>
@@ -99,8 +100,9 @@ NOINLINE static long recurse(int depth) {
   KEEP(r);
   return r + depth;
 }
+static int deep_depth = 900;
 static void run_deep() {
-  for (;;) sink += static_cast<unsigned long>(recurse(900));
+  for (;;) sink += static_cast<unsigned long>(recurse(deep_depth));
 }
 
 static void on_signal(int) { spin(300000); }
@@ -307,6 +309,7 @@ static const Class classes[] = {
 };
 
 int main(int argc, char** argv) {
+  if (argc > 2) deep_depth = atoi(argv[2]);
   for (const Class& one : classes) {
     if (argc < 2)
       puts(one.name);
