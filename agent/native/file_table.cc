@@ -329,7 +329,8 @@ std::vector<FileInfo> FileTable::list() const {
   files.reserve(entries_.size());
   for (const auto& [id, entry] : entries_) {
     if (entry.alias_of != 0 || entry.stage == FileStage::kNotElf) continue;
-    files.push_back({id, entry.identity.path, entry.build_id, entry.lowest_vaddr, entry.stage, entry.reason});
+    files.push_back(
+        {id, entry.identity.path, entry.build_id, entry.lowest_vaddr, entry.size, entry.stage, entry.reason});
   }
   return files;
 }
@@ -338,8 +339,8 @@ std::optional<FileInfo> FileTable::find(uint32_t id) const {
   std::lock_guard<std::mutex> lock(mutex_);
   const Entry* entry = resolve(&id);
   if (!entry) return std::nullopt;
-  return FileInfo{id,           entry->identity.path, entry->build_id, entry->lowest_vaddr,
-                  entry->stage, entry->reason};
+  return FileInfo{id,          entry->identity.path, entry->build_id, entry->lowest_vaddr,
+                  entry->size, entry->stage,         entry->reason};
 }
 
 size_t FileTable::open_descriptors() const {

@@ -64,6 +64,7 @@ struct FileInfo {
   std::string path;
   std::string build_id;
   uint64_t lowest_vaddr = 0;
+  uint64_t size = 0; /* bytes, 0 until it was opened */
   FileStage stage = FileStage::kUnknown;
   std::string reason;
 };

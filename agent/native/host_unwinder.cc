@@ -25,7 +25,8 @@ using unwind_context = LateWalk*;
 
 int unwind_read(unwind_context walk, void* to, uint32_t bytes, uint64_t address) {
   uint64_t offset = address - walk->stack_start;
-  if (address < walk->stack_start || offset > walk->stack_bytes || bytes > walk->stack_bytes - offset) return 1;
+  if (address < walk->stack_start || offset > walk->stack_bytes || bytes > walk->stack_bytes - offset)
+    return 1;
   std::memcpy(to, walk->stack + offset, bytes);
   return 0;
 }
@@ -63,8 +64,13 @@ LateStack unwind_late(const UnwindTables& tables, const raw_record* record, size
     out.result = RESULT_NO_MAPPING;
     return out;
   }
-  LateWalk walk{tables, mappings, mapping_count, reinterpret_cast<const uint8_t*>(record + 1),
-                record->registers[UNWIND_RSP], record->stack_bytes, out.words};
+  LateWalk walk{tables,
+                mappings,
+                mapping_count,
+                reinterpret_cast<const uint8_t*>(record + 1),
+                record->registers[UNWIND_RSP],
+                record->stack_bytes,
+                out.words};
   unwind_state state{};
   unwind_start(&state);
   std::memcpy(state.registers, record->registers, sizeof(state.registers));
@@ -76,6 +82,7 @@ LateStack unwind_late(const UnwindTables& tables, const raw_record* record, size
   for (int frame = 0; frame <= MAX_STACK_WORDS && result == UNWIND_GOES_ON; frame++)
     result = unwind_step(&walk, &state);
   out.result = static_cast<uint8_t>(result == UNWIND_GOES_ON ? RESULT_TRUNCATED : result);
+  if (result == RESULT_TABLE_PENDING) out.pending_file = state.file;
   return out;
 }
 
@@ -84,9 +91,11 @@ const uint64_t* raw_kernel_frames(const raw_record* record, size_t record_bytes,
   if (record_bytes < sizeof(raw_record)) return nullptr;
   uint64_t room = record_bytes - sizeof(raw_record);
   uint64_t need = uint64_t{record->stack_bytes} + uint64_t{record->kernel_frames} * sizeof(uint64_t);
-  if (record->kernel_frames > MAX_KERNEL_FRAMES || record->stack_bytes % 8 != 0 || need > room) return nullptr;
+  if (record->kernel_frames > MAX_KERNEL_FRAMES || record->stack_bytes % 8 != 0 || need > room)
+    return nullptr;
   *count = record->kernel_frames;
-  return reinterpret_cast<const uint64_t*>(reinterpret_cast<const uint8_t*>(record + 1) + record->stack_bytes);
+  return reinterpret_cast<const uint64_t*>(reinterpret_cast<const uint8_t*>(record + 1) +
+                                           record->stack_bytes);
 }
 
 }  // namespace strobe

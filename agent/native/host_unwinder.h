@@ -22,6 +22,7 @@ class UnwindTables;
 struct LateStack {
   uint8_t result = RESULT_NO_PROCESS; /* enum unwind_result */
   std::vector<uint64_t> words;        /* user frame words, leaf first */
+  uint32_t pending_file = 0;          /* with RESULT_TABLE_PENDING: whose table is missing */
 };
 
 /*

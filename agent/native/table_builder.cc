@@ -6,8 +6,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <map>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "owned.h"
 
@@ -16,7 +18,8 @@ namespace strobe {
 namespace {
 constexpr uint64_t kStuckNs = 10'000'000'000ULL;
 constexpr unsigned kMaxStuck = 4;
-/* A file id is queued twice at most (open, build), and there are at most MAX_FILES ids. */
+/* A file id stands in each queue at most once, and there are at most MAX_FILES ids. */
+constexpr uint64_t kEagerBytes = 16u << 20;
 constexpr int kWorkerNice = 5;
 
 std::string counter_reason(const std::string& reason) {
@@ -35,7 +38,10 @@ struct TableBuilder::Shared {
   mutable std::mutex mutex;
   std::condition_variable wake;
   std::deque<uint32_t> to_open;
-  std::deque<uint32_t> to_build;
+  std::deque<uint32_t> demanded;                  /* to build, samples wait for them */
+  std::multimap<uint64_t, uint32_t> to_build;     /* by size */
+  std::unordered_map<uint32_t, uint64_t> waiting; /* id -> size: in to_build, or left until demanded */
+  std::unordered_set<uint32_t> demanded_early;    /* before they could be built */
   std::unordered_map<uint32_t, std::string> open_failures; /* until enqueue_build */
   uint64_t worker = 0;                                     /* only this one works on */
   uint64_t opening_since = 0;                              /* ns; 0: not in a call that can hang */
@@ -46,9 +52,24 @@ struct TableBuilder::Shared {
     std::lock_guard<std::mutex> lock(mutex);
     opening_since = since;
   }
+  uint32_t take(bool is_open);
   void open_file(uint32_t id);
   void build_file(uint32_t id);
 };
+
+uint32_t TableBuilder::Shared::take(bool is_open) {
+  std::deque<uint32_t>& queue = is_open ? to_open : demanded;
+  uint32_t id;
+  if (!queue.empty()) {
+    id = queue.front();
+    queue.pop_front();
+  } else {
+    id = to_build.begin()->second;
+    to_build.erase(to_build.begin());
+    waiting.erase(id);
+  }
+  return id;
+}
 
 void TableBuilder::Shared::open_file(uint32_t id) {
   std::string reason;
@@ -113,14 +134,12 @@ void TableBuilder::work(std::shared_ptr<Shared> shared, uint64_t worker) {
   for (;;) {
     shared->wake.wait(lock, [&] {
       return shared->stopping || shared->worker != worker || !shared->to_open.empty() ||
-             !shared->to_build.empty();
+             !shared->demanded.empty() || !shared->to_build.empty();
     });
     if (shared->stopping || shared->worker != worker) return;
     /* Opening first: it is short, and mappings wait for it. */
     bool is_open = !shared->to_open.empty();
-    auto& queue = is_open ? shared->to_open : shared->to_build;
-    uint32_t id = queue.front();
-    queue.pop_front();
+    uint32_t id = shared->take(is_open);
     shared->opening_since = is_open ? clock_ns(CLOCK_MONOTONIC) : 0;
     lock.unlock();
     if (is_open) {
@@ -187,9 +206,37 @@ void TableBuilder::enqueue(uint32_t file) {
 }
 
 void TableBuilder::enqueue_build(uint32_t file) {
+  auto info = shared_->files->find(file);
   {
     std::lock_guard<std::mutex> lock(shared_->mutex);
-    shared_->to_build.push_back(file);
+    uint64_t size = info ? info->size : 0;
+    if (shared_->demanded_early.erase(file) != 0) {
+      shared_->demanded.push_back(file);
+    } else if (shared_->waiting.emplace(file, size).second && size <= kEagerBytes) {
+      shared_->to_build.emplace(size, file);
+    }
+  }
+  shared_->wake.notify_one();
+}
+
+void TableBuilder::demand(uint32_t file) {
+  {
+    std::lock_guard<std::mutex> lock(shared_->mutex);
+    auto waiting = shared_->waiting.find(file);
+    if (waiting == shared_->waiting.end()) {
+      /* Built, being built, or not placed yet. */
+      auto info = shared_->files->find(file);
+      if (info && info->stage == FileStage::kUnknown) shared_->demanded_early.insert(file);
+      return;
+    }
+    auto [from, to] = shared_->to_build.equal_range(waiting->second);
+    for (; from != to; ++from) {
+      if (from->second != file) continue;
+      shared_->to_build.erase(from);
+      break;
+    }
+    shared_->waiting.erase(waiting);
+    shared_->demanded.push_back(file);
   }
   shared_->wake.notify_one();
 }
@@ -201,7 +248,7 @@ uint64_t TableBuilder::built() const {
 
 size_t TableBuilder::queued() const {
   std::lock_guard<std::mutex> lock(shared_->mutex);
-  return shared_->to_open.size() + shared_->to_build.size();
+  return shared_->to_open.size() + shared_->demanded.size() + shared_->to_build.size();
 }
 
 }  // namespace strobe

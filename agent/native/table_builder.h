@@ -5,6 +5,9 @@
  *   tracker: enqueue(id) -> worker: open, headers -> tracker: on_placed(ids), new runs published
  *   tracker: enqueue_build(id) -> worker: UnwindTables::build -> state READY
  *
+ * Order: first what a sample waits for, then the smallest. A file above kEagerBytes is built only when
+ * a sample waits for it: half of what is mapped on a host never runs, and is most of the bytes.
+ *
  * A table becomes READY only after every run that names its file has the right bias: until then BPF
  * says TABLE_PENDING. A file on a dead FUSE or NFS mount can hold a worker forever: one that is
  * busy with an open for longer than kStuckNs is left behind and another takes its place, at most
@@ -40,6 +43,8 @@ class TableBuilder {
 
   void enqueue(uint32_t file);
   void enqueue_build(uint32_t file);
+  /* A sample waits for this file's table. */
+  void demand(uint32_t file);
   /* Replaces a stuck worker. Called now and then by anyone. */
   void watch();
 
