@@ -10,6 +10,7 @@ export function encodePprof(profile: Profile): Uint8Array {
 
   for (const type of profile.sampleTypes) writeValueType(writer, 1, type, strings)
   writeSamples(writer, profile, strings)
+  const flags = symbolFlags(profile)
   for (const [i, mapping] of profile.mappings.entries()) {
     const mark = writer.begin(3)
     writer.uintField(1, i + 1)
@@ -18,6 +19,7 @@ export function encodePprof(profile: Profile): Uint8Array {
     writer.bigField(4, mapping.offset)
     writer.uintField(5, strings.index(mapping.file))
     writer.uintField(6, strings.index(mapping.buildId))
+    for (let field = 7; field <= 10; field++) writer.uintField(field, flags[i]! & (1 << (field - 7)) ? 1 : 0)
     writer.end(mark)
   }
   writeLocations(writer, profile)
@@ -45,6 +47,33 @@ export function encodePprof(profile: Profile): Uint8Array {
   for (const comment of comments) writer.uintField(13, comment, true)
   writer.uintField(14, defaultSampleType)
   return writer.finish()
+}
+
+/**
+ * Per mapping, in the order of pprof's fields 7 to 10: has functions, file names, line numbers, inlined
+ * frames. `go tool pprof` looks for binaries and symbolizes again where the first is missing, so it is set
+ * only where every location has a name.
+ */
+function symbolFlags(profile: Profile): Uint8Array {
+  const flags = new Uint8Array(profile.mappings.length)
+  const hasUnnamed = new Uint8Array(profile.mappings.length)
+  for (let location = 0; location < profile.locationMapping.length; location++) {
+    const mapping = profile.locationMapping[location]!
+    if (mapping < 0) continue
+    const first = profile.lineOffset[location]!
+    const last = profile.lineOffset[location + 1]!
+    if (last - first > 1) flags[mapping]! |= 8
+    let isNamed = last > first
+    for (let line = first; line < last; line++) {
+      const fn = profile.functions[profile.lineFunction[line]!]
+      if (fn === undefined || fn.name === '') isNamed = false
+      else if (fn.file !== '') flags[mapping]! |= 2
+      if (profile.lineNumber[line] !== 0) flags[mapping]! |= 4
+    }
+    if (isNamed) flags[mapping]! |= 1
+    else hasUnnamed[mapping] = 1
+  }
+  return flags.map((value, mapping) => (hasUnnamed[mapping] === 1 ? value & ~1 : value))
 }
 
 function writeValueType(writer: WireWriter, field: number, type: ValueType, strings: StringWriter): void {

@@ -1,0 +1,54 @@
+import { profileError } from '../errors.ts'
+import type { WireReader } from './wire-reader.ts'
+
+/**
+ * Positions by id. Writers number from 1, so an array serves; an id far over the count (an address or a
+ * hash as id) moves all to a Map, whose size is bounded by the number of messages.
+ */
+export class IdIndex {
+  readonly #what: string
+  readonly #dense: Int32Array
+  #sparse: Map<number | bigint, number> | null = null
+  #id: number | bigint = 0
+
+  constructor(what: string, count: number) {
+    this.#what = what
+    this.#dense = new Int32Array(2 * count + 64).fill(-1)
+  }
+
+  begin(): void {
+    this.#id = 0
+  }
+
+  readId(reader: WireReader): void {
+    this.#id = readId(reader)
+  }
+
+  add(position: number): void {
+    const id = this.#id
+    if (id === 0) throw profileError('PPROF_ZERO_ID', `${this.#what} number ${position + 1} has id 0`)
+    const isDense = typeof id === 'number' && id < this.#dense.length
+    const isKnown = isDense ? this.#dense[id]! >= 0 : this.#sparse?.has(id) === true
+    if (isKnown) {
+      throw profileError('PPROF_DUPLICATE_ID', `two messages are ${this.#what} ${id}`, { id: String(id) })
+    }
+    if (isDense) this.#dense[id] = position
+    else {
+      this.#sparse ??= new Map()
+      this.#sparse.set(id, position)
+    }
+  }
+
+  /** Reads an id and gives its position, -1 when no message has it. */
+  find(reader: WireReader): number {
+    const id = readId(reader)
+    if (typeof id === 'number' && id < this.#dense.length) return this.#dense[id]!
+    return this.#sparse?.get(id) ?? -1
+  }
+}
+
+function readId(reader: WireReader): number | bigint {
+  const id = reader.uint()
+  if (id <= Number.MAX_SAFE_INTEGER) return id
+  return (BigInt(reader.high) << 32n) | BigInt(reader.low)
+}
