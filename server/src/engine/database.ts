@@ -34,15 +34,28 @@ export class Connection {
   }
 
   async run(sql: string, format: string): Promise<Uint8Array> {
-    return (await this.#session.queryAsync(sql, { format })).bytes()
+    try {
+      return (await this.#session.queryAsync(sql, { format })).bytes()
+    } catch (error) {
+      // The rows that a failed statement had written come out before those of the next one
+      // (chdb 3.4.0, libchdb 26.7.2.1): nothing runs on this session any more.
+      this.replace()
+      throw error
+    }
   }
 
   /** Blocks as they come. Leaving the loop early cancels the statement. */
   async *stream(sql: string, format: string): AsyncGenerator<Uint8Array> {
-    for await (const chunk of this.#session.queryStream(sql, { format })) yield chunk.raw()
+    let isWhole = false
+    try {
+      for await (const chunk of this.#session.queryStream(sql, { format })) yield chunk.raw()
+      isWhole = true
+    } finally {
+      if (!isWhole) this.replace()
+    }
   }
 
-  /** A new session, when settings of the old one could not be taken back. */
+  /** A new session: settings of the old one could not be taken back, or it failed. */
   replace(): void {
     this.#session.close()
     this.#session = this.#open()

@@ -139,6 +139,40 @@ test('a failure after the first rows is never a short answer', async () => {
   await expect(result.json()).rejects.toThrow()
 })
 
+test('an answer that is waited for says what was read for it', async () => {
+  await client.command({ query: 'CREATE TABLE w (a UInt64, b String) ENGINE MergeTree ORDER BY a' })
+  await client.command({ query: "INSERT INTO w SELECT number, 'x\\n}' FROM numbers(300000)" })
+  const ask = (query: string, format: 'JSONCompactEachRow' | 'JSONEachRow') =>
+    client.query({ query, format, clickhouse_settings: { wait_end_of_query: 1 } })
+  const compact = await ask('SELECT toUInt32(sum(a) % 1000), any(b) FROM w', 'JSONCompactEachRow')
+  expect(JSON.parse(String(compact.response_headers['x-clickhouse-summary']))).toMatchObject({
+    read_rows: '300000',
+    result_rows: '1',
+  })
+  expect(await compact.json()).toEqual([[0, 'x\n}']])
+  const named = await ask('SELECT toUInt32(a) AS a, b FROM w WHERE a < 3 ORDER BY a', 'JSONEachRow')
+  expect(await named.json()).toEqual([0, 1, 2].map(a => ({ a, b: 'x\n}' })))
+  expect(await (await ask('SELECT a FROM w WHERE a > 300000', 'JSONEachRow')).json()).toEqual([])
+  await expect(ask('SELECT throwIf(a = 299999) FROM w', 'JSONEachRow')).rejects.toMatchObject({ code: '395' })
+})
+
+test('rows that a failed statement had written never come with the next one', async () => {
+  await client.command({ query: 'CREATE TABLE f (a UInt64) ENGINE MergeTree ORDER BY a' })
+  await client.command({ query: 'INSERT INTO f SELECT number FROM numbers(300000)' })
+  for (const format of ['JSONCompact', 'CSVWithNames', 'TabSeparated'] as const) {
+    for (let time = 0; time < settings.queryConnections; time++) {
+      const failing = client.query({ query: 'SELECT throwIf(a = 299999), a FROM f ORDER BY a', format })
+      await expect(failing.then(result => result.text())).rejects.toThrow()
+    }
+    for (let time = 0; time < settings.queryConnections * 2; time++) {
+      expect(await (await client.query({ query: 'SELECT 1', format: 'CSV' })).text()).toBe('1\n')
+      expect(await (await client.query({ query: 'SELECT 1 AS a', format: 'CSVWithNames' })).text()).toBe(
+        '"a"\n1\n',
+      )
+    }
+  }
+})
+
 test('streams more than it holds and answers documents whole', async () => {
   const result = await client.query({ query: 'SELECT number FROM numbers(3000000)', format: 'JSONEachRow' })
   let count = 0

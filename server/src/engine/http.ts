@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { type Connection, Lane } from './database.ts'
+import { readCountedRows, withProgressFormat } from './progress-rows.ts'
 import {
   isBinary,
   isBlockwise,
@@ -47,6 +48,8 @@ interface Request {
   sql: string
   defaultFormat: string
   database: string
+  /** wait_end_of_query: the answer comes at the end, with what it cost in its headers. */
+  isWhole: boolean
   settings: [name: string, value: string][]
   parameters: [name: string, value: string][]
 }
@@ -108,7 +111,23 @@ export function createEngineHttp(open: () => Connection, settings: EngineHttpSet
               }
               const sql = `/* ${marker} */ ${parsed.sql}`
               const format = statement.kind === 'insert' ? 'Null' : statement.format || parsed.defaultFormat
-              if (statement.kind === 'read' && isBlockwise(format)) {
+              const counted = statement.kind === 'read' && parsed.isWhole ? withProgressFormat(sql) : null
+              if (counted !== null) {
+                const answer = readCountedRows(await connection.run(counted, format))
+                response.setHeader(
+                  'x-clickhouse-summary',
+                  JSON.stringify({
+                    read_rows: answer.readRows,
+                    read_bytes: answer.readBytes,
+                    written_rows: '0',
+                    written_bytes: '0',
+                    total_rows_to_read: answer.readRows,
+                    result_rows: String(answer.resultRows),
+                    elapsed_ns: answer.elapsedNs,
+                  }),
+                )
+                finish(response, answer.rows, format)
+              } else if (statement.kind === 'read' && isBlockwise(format)) {
                 await streamAnswer(connection, sql, format, response)
               } else {
                 finish(response, await connection.run(sql, format), format)
@@ -153,6 +172,7 @@ function readRequest(url: URL): Request {
     sql: url.searchParams.get('query')?.trim() ?? '',
     defaultFormat: url.searchParams.get('default_format') ?? 'TabSeparated',
     database: url.searchParams.get('database') ?? '',
+    isWhole: url.searchParams.get('wait_end_of_query') === '1',
     settings: [],
     parameters: [],
   }
