@@ -32,6 +32,8 @@ export function LabelFilter({
 }) {
   const api = useApi()
   const [text, setText] = useState('')
+  // A field made anew is closed; otherwise emptying it opens the list of labels over the page again.
+  const [added, setAdded] = useState(0)
   const matchers = parseSelector(query)
   const chosen = matchers ?? []
   const typed = parseTyped(text)
@@ -62,6 +64,7 @@ export function LabelFilter({
   function add(matcher: LabelMatcher): void {
     onChange(formatSelector([...chosen, matcher]))
     setText('')
+    setAdded(count => count + 1)
   }
 
   return (
@@ -70,11 +73,13 @@ export function LabelFilter({
       {chosen.map((matcher, index) => (
         <Chip
           key={formatSelector([matcher])}
+          isFocused={added > 0 && index === chosen.length - 1}
           text={`${matcher.name}${matcher.op}${matcher.value}`}
           onRemove={() => onChange(formatSelector(chosen.filter((_, other) => other !== index)))}
         />
       ))}
       <ComboBox
+        key={added}
         aria-label="Filter by label"
         allowsCustomValue
         allowsEmptyCollection
@@ -135,7 +140,18 @@ export function LabelFilter({
   )
 }
 
-function Chip({ text, isBroken = false, onRemove }: { text: string; isBroken?: boolean; onRemove(): void }) {
+function Chip({
+  text,
+  isBroken = false,
+  isFocused = false,
+  onRemove,
+}: {
+  text: string
+  isBroken?: boolean
+  /** Takes the focus when it appears. */
+  isFocused?: boolean
+  onRemove(): void
+}) {
   return (
     <span
       className={`inline-flex h-7 items-center gap-1 rounded-full border pl-2.5 font-mono text-dense ${isBroken ? 'border-bad-line bg-bad-bg text-bad' : 'border-line bg-selected'}`}
@@ -143,6 +159,7 @@ function Chip({ text, isBroken = false, onRemove }: { text: string; isBroken?: b
       <span className="max-w-64 truncate">{isBroken ? `cannot be read: ${text}` : text}</span>
       <Button
         aria-label={`Remove filter ${text}`}
+        autoFocus={isFocused}
         className="inline-flex size-6 items-center justify-center rounded-full text-muted hover:text-ink"
         onPress={onRemove}
       >

@@ -13,6 +13,7 @@ import { ErrorNotice, WarningStrip } from '../../components/notices.tsx'
 import { RangePicker } from '../../components/range-picker.tsx'
 import { frameMatcher, isExact, searchTree } from '../../flamegraph/search.ts'
 import { findPath, frameOf, pathHash, readTree } from '../../flamegraph/tree.ts'
+import { useKeptAnswer } from '../../state/kept-answer.ts'
 import type { ServiceSearch } from '../../state/search-params.ts'
 import { formatSelector, parseSelector } from '../../state/selector.ts'
 import { resolveRange } from '../../state/time-range.ts'
@@ -34,8 +35,13 @@ const formats = [
 ] as const
 
 export function ServicePage() {
-  const api = useApi()
   const { service } = route.useParams()
+  // Another service starts afresh: its page must not show the answers of the one before.
+  return <ServiceView key={service} service={service} />
+}
+
+function ServiceView({ service }: { service: string }) {
+  const api = useApi()
   const search = route.useSearch()
   const navigate = route.useNavigate()
   const isWide = useIsWide()
@@ -81,27 +87,30 @@ export function ServicePage() {
   const type = search.type ?? preferredType(types.data)
   const selection = { type: type ?? '', query, ...range }
   const isEnabled = type !== undefined && matchers !== null
-  const flamegraph = useQuery({
+  const flamegraphQuery = useQuery({
     queryKey: ['flamegraph', selection],
     queryFn: ({ signal }) => api.flamegraph({ ...selection, nodes: nodeLimit }, signal),
     placeholderData: keepPreviousData,
     enabled: isEnabled,
   })
+  const flamegraph = useKeptAnswer(flamegraphQuery)
   const functionSort = search.sort?.includes('total') ? 'total' : 'self'
-  const functions = useQuery({
+  const functionsQuery = useQuery({
     queryKey: ['functions', selection, functionSort],
     queryFn: ({ signal }) =>
       api.functions({ ...selection, sort: functionSort, limit: functionLimit }, signal),
     placeholderData: keepPreviousData,
     enabled: isEnabled,
   })
+  const functions = useKeptAnswer(functionsQuery)
   const by = search.by ?? ''
-  const series = useQuery({
+  const seriesQuery = useQuery({
     queryKey: ['series', selection, by],
     queryFn: ({ signal }) => api.series({ ...selection, by, points: seriesPoints }, signal),
     placeholderData: keepPreviousData,
     enabled: isEnabled,
   })
+  const series = useKeptAnswer(seriesQuery)
   const labels = useQuery({
     queryKey: ['labels', formatSelector(scope), range],
     queryFn: ({ signal }) => api.labels(formatSelector(scope), range, signal),
@@ -139,15 +148,14 @@ export function ServicePage() {
   const onFind = useCallback((term: string) => patch({ find: term }, true), [patch])
   const onRange = (next: { from: string; to: string }) => patch(next)
   const retry = () => {
-    for (const one of [types, flamegraph, functions, series]) if (one.error) one.refetch()
+    for (const one of [types, flamegraphQuery, functionsQuery, seriesQuery]) if (one.error) one.refetch()
   }
 
-  const error = types.error ?? flamegraph.error ?? functions.error ?? series.error
+  const error = types.error ?? flamegraphQuery.error ?? functionsQuery.error ?? seriesQuery.error
   const isTypeMissing = types.data !== undefined && type === undefined
   const isEmpty =
-    isTypeMissing ||
-    (flamegraph.data !== undefined && !flamegraph.isPlaceholderData && flamegraph.data.total === 0)
-  const isStale = flamegraph.isPlaceholderData || functions.isPlaceholderData
+    isTypeMissing || (flamegraph.data !== undefined && !flamegraph.isStale && flamegraph.data.total === 0)
+  const isStale = flamegraph.isStale || functions.isStale
   const meta = flamegraph.data?.meta
   const typeChoices = (types.data ?? []).map(one => ({ id: one.id, text: one.title, hint: one.unit }))
   if (type !== undefined && !typeChoices.some(one => one.id === type)) {
@@ -166,7 +174,7 @@ export function ServicePage() {
       answer={functions.data}
       find={search.find ?? ''}
       sort={search.sort}
-      isStale={functions.isPlaceholderData}
+      isStale={functions.isStale}
       onSort={sort => patch({ sort }, true)}
       onFind={onFind}
     />
@@ -179,7 +187,7 @@ export function ServicePage() {
       zoom={zoom}
       search={found}
       isIcicle={search.shape !== 'flame'}
-      isStale={flamegraph.isPlaceholderData}
+      isStale={flamegraph.isStale}
       isZoomLost={zoomed < 0}
       onZoom={onZoom}
       onPoint={setPointed}
@@ -207,7 +215,7 @@ export function ServicePage() {
             <RotateCw
               size={15}
               aria-hidden="true"
-              className={flamegraph.isFetching ? 'animate-spin motion-reduce:animate-none' : ''}
+              className={flamegraphQuery.isFetching ? 'animate-spin motion-reduce:animate-none' : ''}
             />
           </IconButton>
         </div>
@@ -238,7 +246,7 @@ export function ServicePage() {
                 <TimeSeries
                   answer={series.data}
                   range={range}
-                  isStale={series.isPlaceholderData}
+                  isStale={series.isStale}
                   tools={
                     <ChoicePicker
                       label="Split by"
