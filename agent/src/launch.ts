@@ -111,7 +111,14 @@ async function launch(
     launcher.push('--period-ns', String(Math.round(1e9 / (config.rateHz ?? defaultOf('rateHz')))))
     if (config.kernelStacks === false) launcher.push('--no-kernel-stacks')
     // A young generation of 1 MiB: windows are short-lived garbage, and memory is the agent's budget.
-    launcher.push('--', process.execPath, '--max-semi-space-size=1', mainPath, ...flags)
+    launcher.push(
+      '--',
+      process.execPath,
+      '--title=strobe-agent',
+      '--max-semi-space-size=1',
+      mainPath,
+      ...flags,
+    )
     const agent = new AgentProcess([...prefix, ...env, ...launcher], process.env, options)
     onProcess(agent)
     try {

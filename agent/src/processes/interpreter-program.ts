@@ -53,10 +53,13 @@ const genericFolder = /^(src|dist|build|lib|libexec|bin|out|target|cmd|scripts?|
  *   java -cp a:b -Xmx1g com.x.Main     com.x.Main
  *   java -jar /srv/shop-1.4.2.jar      shop          (a version would make each release a new service)
  *   node --import x /srv/shop/src/main.js   shop
+ *   gunicorn: master [shop]            gunicorn
  */
 export function interpreterProgram(executable: string, cmdline: readonly string[], cwd: string): string {
   const line = commandLines.find(candidate => candidate.executable.test(executable))
   if (!line) return ''
+  const rewritten = processTitle(line, cmdline)
+  if (rewritten) return rewritten
   for (let index = 1; index < cmdline.length; index++) {
     const argument = cmdline[index]!
     if (argument === '--') return programName(cmdline[index + 1] ?? '', cwd)
@@ -70,7 +73,17 @@ export function interpreterProgram(executable: string, cmdline: readonly string[
   return ''
 }
 
+/** Programs that rewrite their command line: `gunicorn: master [shop]`, `puma 6.4 (tcp://...)`. */
+function processTitle(line: CommandLine, cmdline: readonly string[]): string {
+  const [title = '', ...rest] = cmdline.filter(argument => argument !== '')
+  const own = title.replace(/^-/, '')
+  if (rest.length > 0 || own === '' || line.executable.test(own.slice(own.lastIndexOf('/') + 1))) return ''
+  return own.split(/[\s:]/)[0]!.split('/').pop()!
+}
+
 function programName(path: string, cwd: string): string {
+  // A script read from a pipe: bash <(...), python /dev/stdin.
+  if (/^\/(dev|proc)\//.test(path)) return ''
   if (!/[/.]/.test(path)) return path
   const segments = (path.startsWith('/') ? path : `${cwd}/${path}`)
     .split('/')

@@ -79,10 +79,19 @@ describe('program of an interpreter', () => {
     ['bash', 'bash -e /usr/local/bin/backup.sh', 'backup'],
     ['bash', 'bash -c sleep', ''],
     ['bash', 'bash', ''],
+    ['bash', 'bash /dev/fd/63', ''],
+    ['dash', 'sh', ''],
+    ['bash', '-bash', ''],
+    ['node', 'strobe-agent', 'strobe-agent'],
     ['nginx', 'nginx -c /etc/nginx.conf', ''],
   ])('%s: %s', (executable, cmdline, program) => {
     expect(interpreterProgram(executable, cmdline.split(' '), '/srv/here')).toBe(program)
   })
+})
+
+test('a command line that the program rewrote names it', () => {
+  expect(interpreterProgram('python3.11', ['gunicorn: master [shop]', '', ''], '/')).toBe('gunicorn')
+  expect(interpreterProgram('ruby3.1', ['puma 6.4.0 (tcp://0.0.0.0:80) [shop]'], '/')).toBe('puma')
 })
 
 test('labels are sorted by name and none is empty', () => {
