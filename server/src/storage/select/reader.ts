@@ -56,7 +56,11 @@ export function createReader(
           query_params: statement.params,
           format: 'JSONCompactEachRow',
           // Settings in the request cost the embedded engine two statements, so only what the SQL cannot carry.
-          clickhouse_settings: statement.sql.length > 200_000 ? { max_query_size: '2097152' } : {},
+          // wait_end_of_query is none for it: it asks for the summary of what was read.
+          clickhouse_settings: {
+            wait_end_of_query: 1,
+            ...(statement.sql.length > 200_000 ? { max_query_size: '2097152' } : {}),
+          },
           ...(signal ? { abort_signal: signal } : {}),
         })
         const rows = (await result.json()) as unknown as Row[]
@@ -76,7 +80,7 @@ export function createReader(
   }
 }
 
-/** The embedded engine sends no summary; then what was answered is the only count there is. */
+/** Without a summary what was answered is the only count there is. */
 function readSummary(
   header: string | string[] | undefined,
   answered: number,
