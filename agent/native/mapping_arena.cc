@@ -50,8 +50,8 @@ bool MappingArena::store(MappingRun& run) {
     free_.erase(place);
     if (room > count) free_.emplace(first + count, room - count);
     for (uint32_t i = 0; i < count; i++) entries_[first + i] = run.entries[i];
-    /* The `processes` entry that names the run is written by a system call after this. */
-    __atomic_thread_fence(__ATOMIC_RELEASE);
+    /* The `processes` entry that names the run is written after this by a system call, which links
+     * it with release order. */
     run.first = first;
     run.arena = shared_from_this();
     run.is_stored = true;
