@@ -29,11 +29,18 @@ export function configure(command: Command, context: CommandContext): void {
   command.action(async (given: Record<string, unknown>) => {
     const config = readConfig(readServerFlags(given), context.env)
     const { serveUntilSignal } = await import('@strobe/server/main')
-    const exitCode = await serveUntilSignal(config, server => {
-      const ready = { type: 'ready', url: server.url, grpcAddress: server.grpcAddress }
-      if (process.send) process.send(ready)
-      else context.note(`Strobe is on ${server.url}, agents send to ${server.grpcAddress}. Ctrl-C ends it.`)
-    })
+    let exitCode: number
+    try {
+      exitCode = await serveUntilSignal(config, server => {
+        const ready = { type: 'ready', url: server.url, grpcAddress: server.grpcAddress }
+        if (process.send) process.send(ready)
+        else context.note(`Strobe is on ${server.url}, agents send to ${server.grpcAddress}. Ctrl-C ends it.`)
+      })
+    } catch (error) {
+      // The channel to `strobe up` would keep a server alive that did not start.
+      if (process.connected) process.disconnect()
+      throw error
+    }
     // Handles of libraries must not keep a server alive that has stored everything.
     process.exit(exitCode)
   })
