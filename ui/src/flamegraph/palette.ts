@@ -62,6 +62,6 @@ export function fillOf(frame: Frame): string {
   return `oklch(${lightness} 0.09 ${hues[hash32(packageOf(frame)) % hues.length]})`
 }
 
-/** Fills while a search runs: found frames stand out by lightness too, not by hue alone. */
-export const foundFill = 'oklch(0.78 0.17 330)'
-export const notFoundFill = 'oklch(0.91 0.012 260)'
+/** Fills while a search runs: found frames stand out from the theme's grey by lightness too. */
+export const foundFill = 'oklch(0.79 0.17 330)'
+export const notFoundFill = 'var(--frame-quiet)'

@@ -41,7 +41,7 @@ export function FlameToolbar({
   }, [text, find, onFind])
   return (
     <div className="flex shrink-0 flex-wrap items-center gap-2 border-y border-line bg-panel px-4 py-1.5">
-      <label className="relative max-sm:w-full">
+      <label className="relative max-sm:flex-1">
         <span className="sr-only">Search frames</span>
         <Search size={14} aria-hidden="true" className="absolute top-2.5 left-2.5 text-muted" />
         <input
@@ -68,7 +68,10 @@ export function FlameToolbar({
           </Button>
         )}
       </label>
-      <output aria-live="polite" className="text-dense text-muted tabular-nums">
+      <output
+        aria-live="polite"
+        className="text-dense text-muted tabular-nums empty:hidden max-sm:order-last max-sm:w-full"
+      >
         {search && tree && (
           <>
             matches {countOf(search.count, 'frame')},{' '}
@@ -79,9 +82,14 @@ export function FlameToolbar({
         )}
       </output>
       <div className="ml-auto flex items-center gap-2">
-        <Button className={controlClass} isDisabled={zoom === 0} onPress={() => onZoom(0)}>
+        <Button
+          aria-label="Reset zoom"
+          className={controlClass}
+          isDisabled={zoom === 0}
+          onPress={() => onZoom(0)}
+        >
           <RotateCcw size={14} aria-hidden="true" />
-          Reset zoom
+          <span className="max-sm:hidden">Reset zoom</span>
         </Button>
         <IconButton
           label={isIcicle ? 'Root at the bottom (flame)' : 'Root at the top (icicle)'}

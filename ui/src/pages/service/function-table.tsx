@@ -28,6 +28,7 @@ export function FunctionTable({
   find,
   sort,
   isStale,
+  isNarrow,
   onSort,
   onFind,
 }: {
@@ -35,6 +36,8 @@ export function FunctionTable({
   find: string
   sort: string | undefined
   isStale: boolean
+  /** Shares alone, to leave room for the names. */
+  isNarrow: boolean
   onSort(sort: string): void
   onFind(term: string): void
 }) {
@@ -76,12 +79,12 @@ export function FunctionTable({
           >
             <TableHeader className="border-b border-line bg-panel">
               <SortColumn id="function" label="Function" isRowHeader width="1fr" minWidth={150} />
-              <SortColumn id="self" label="Self" isEnd width={126} />
-              <SortColumn id="total" label="Total" isEnd width={126} />
+              <SortColumn id="self" label="Self" isEnd width={isNarrow ? 76 : 126} />
+              <SortColumn id="total" label="Total" isEnd width={isNarrow ? 76 : 126} />
             </TableHeader>
             <TableBody
               items={entries}
-              dependencies={[marked, total, answer.unit]}
+              dependencies={[marked, total, answer.unit, isNarrow]}
               renderEmptyState={() => <p className="p-4 text-muted">No function matches “{find}”.</p>}
             >
               {({ key, row }) => (
@@ -101,10 +104,10 @@ export function FunctionTable({
                     )}
                   </Cell>
                   <Cell className={cellClass}>
-                    <Weight value={row.self} total={total} unit={answer.unit} />
+                    <Weight value={row.self} total={total} unit={isNarrow ? null : answer.unit} />
                   </Cell>
                   <Cell className={cellClass}>
-                    <Weight value={row.total} total={total} unit={answer.unit} />
+                    <Weight value={row.total} total={total} unit={isNarrow ? null : answer.unit} />
                   </Cell>
                 </Row>
               )}
@@ -122,7 +125,7 @@ export function FunctionTable({
   )
 }
 
-function Weight({ value, total, unit }: { value: number; total: number; unit: string }) {
+function Weight({ value, total, unit }: { value: number; total: number; unit: string | null }) {
   return (
     <span
       className="flex h-7 items-center justify-end gap-2 text-dense tabular-nums"
@@ -130,7 +133,7 @@ function Weight({ value, total, unit }: { value: number; total: number; unit: st
         background: `linear-gradient(to right, var(--bar) ${((value / total) * 100).toFixed(1)}%, transparent 0) center / 100% 20px no-repeat`,
       }}
     >
-      <span className="text-muted">{formatWeight(value, unit)}</span>
+      {unit !== null && <span className="text-muted">{formatWeight(value, unit)}</span>}
       <span className="w-12 text-right">{formatShare(value / total)}</span>
     </span>
   )

@@ -175,6 +175,7 @@ function ServiceView({ service }: { service: string }) {
       find={search.find ?? ''}
       sort={search.sort}
       isStale={functions.isStale}
+      isNarrow={!isWide}
       onSort={sort => patch({ sort }, true)}
       onFind={onFind}
     />
@@ -277,7 +278,7 @@ function ServiceView({ service }: { service: string }) {
             onZoom={onZoom}
             onShape={isIcicle => patch({ shape: isIcicle ? 'icicle' : 'flame' }, true)}
           />
-          <div aria-busy={isStale} className="flex min-h-0 flex-1">
+          <div aria-busy={isStale} className="flex shrink-0 wide:min-h-0 wide:flex-1 wide:shrink">
             {isWide ? (
               <>
                 <section

@@ -10,8 +10,8 @@ import { ErrorNotice } from '../../components/notices.tsx'
 const ways = [
   {
     title: 'Profile this host',
-    text: 'Starts the server and, as root, the agent. Every process shows up within half a minute.',
-    command: 'sudo npm start',
+    text: 'Starts the server and the agent of this host; sudo may ask for your password. Every process shows up within half a minute.',
+    command: 'npm start',
   },
   {
     title: 'Look around with demo data',
