@@ -87,7 +87,7 @@ async function vitest(project, filters) {
   const notRun = tests
     .filter(test => test.status !== 'passed' && test.status !== 'failed')
     .map(test => {
-      const [, what, why] = /^(.*?)(?: \[not run: (.*)\])?$/s.exec(test.fullName)
+      const [, what, why] = /^(.*?)(?: [[(]not run: (.*)[\])])?$/s.exec(test.fullName)
       return { what, why: why ?? 'skipped in the code' }
     })
   return { passed, failed, notRun }
