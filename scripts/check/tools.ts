@@ -11,7 +11,7 @@ function run(command: string, args: string[]): string[] {
   return lines.length > 0 ? lines : [`${command} ended with ${result.status}`]
 }
 
-export const checkFormatAndLint = () => run('biome', ['ci', '--max-diagnostics=60', '.'])
+export const checkFormatAndLint = () => run('biome', ['ci', '--colors=off', '--max-diagnostics=60', '.'])
 
 export const checkTypes = () => [
   ...run('tsc', ['-p', 'tsconfig.json']),
