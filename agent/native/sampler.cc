@@ -258,6 +258,7 @@ void Sampler::unwind_waiting(bool is_last) {
     bool is_waiting = !image.run;
     if (image.run) {
       stack = unwind_late(*tables_, record, late.bytes, image.run->entries.data(), image.run->entries.size());
+      if (stack.pending_file != 0) builder_.demand(stack.pending_file);
       is_waiting =
           stack.result == RESULT_TABLE_PENDING || (image.has_pending && stack.result > RESULT_TRUNCATED);
       /* The record of a mapping made just before the sample can be on its way. */

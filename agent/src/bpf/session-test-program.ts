@@ -72,6 +72,6 @@ process.stdout.write(
     secondStart,
     lastSamples: last.sampleCount.reduce((sum, count) => sum + count, 0),
     totals: session.counters(),
-    states: session.files().map(file => file.state),
+    files: session.files().map(({ path, state, buildId }) => ({ path, state, buildId })),
   })}\n`,
 )
