@@ -189,7 +189,7 @@ export const serverOptions: ServerOption[] = [
     variable: 'STROBE_STACK_CACHE',
     type: 'bytes',
     unit: 'bytes',
-    default: 64 * 2 ** 20,
+    default: 128 * 2 ** 20,
     min: 0,
     sentence: 'Memory for stacks kept between queries (estimated); less means more reads per flame graph.',
   },
