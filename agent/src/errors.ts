@@ -1,17 +1,17 @@
-/** Every code the agent fails with; messages name the thing, the value, the limit and the way out. */
-export const agentErrorCodes = [
-  'OPTION_INVALID',
-  'HANDLES_INVALID',
-  'LAUNCHER_MISSING',
-  'LAUNCH_FAILED',
-  'AGENT_ENDED',
-  'ADDON_MISSING',
-  'FRAME_WORD_INVALID',
-  'PIPE_MESSAGE_INVALID',
-  'SPOOL_UNUSABLE',
-] as const
+/** Every code the agent fails with and its line in docs/errors.md. */
+export const agentErrors = {
+  OPTION_INVALID: 'A setting cannot be read; the message names the flag and what it takes.',
+  HANDLES_INVALID: 'The agent was started without its launcher, or by one of another version.',
+  LAUNCHER_MISSING: 'The launcher is not built; `npm run setup` says what it needs.',
+  LAUNCH_FAILED: 'The launcher could not start the agent; the message has its words.',
+  ADDON_MISSING: 'The native addon is not built; `npm run setup` says what it needs.',
+  FRAME_WORD_INVALID:
+    'A stack from the addon holds a word of no known kind: addon and agent are of different versions.',
+  PIPE_MESSAGE_INVALID: 'What came down the pipe of the agent cannot be read.',
+  SPOOL_UNUSABLE: 'The spool folder cannot be written.',
+} as const
 
-export type AgentErrorCode = (typeof agentErrorCodes)[number]
+export type AgentErrorCode = keyof typeof agentErrors
 
 /** An expected failure of the agent; the message without its code. */
 export class AgentError extends Error {

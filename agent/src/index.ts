@@ -1,5 +1,5 @@
 export { type AgentConfig, type AgentOption, agentOptions, parseAgentConfig } from './config.ts'
-export { AgentError, type AgentErrorCode, agentErrorCodes } from './errors.ts'
+export { AgentError, type AgentErrorCode, agentErrors } from './errors.ts'
 export { describeFailedChecks, type HostCheckReport, runHostCheck } from './host-check.ts'
 export { type AgentEnd, type AgentHandle, type StartAgentOptions, startAgent } from './launch.ts'
 export { agentCounters } from './metrics.ts'

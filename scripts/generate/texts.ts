@@ -1,6 +1,8 @@
 /** Documents whose facts stand in the code: written from it, compared with it by `npm run check`. */
-import { agentOptions } from '@strobe/agent'
+import { agentErrors, agentOptions } from '@strobe/agent'
+import { PROFILE_ERRORS } from '@strobe/profile'
 import { describeOptions } from '../../server/src/config.ts'
+import { serverErrors } from '../../server/src/errors.ts'
 
 interface Row {
   flag: string
@@ -50,7 +52,49 @@ ${table(agentRows())}
 `
 }
 
+function errors(): string {
+  const serverRows = Object.entries(serverErrors).map(
+    ([code, { status, sentence }]) => `| \`${code}\` | ${status} | ${sentence} |`,
+  )
+  const profileRows = Object.entries(PROFILE_ERRORS)
+    .filter(([code]) => !(code in serverErrors))
+    .map(([code, sentence]) => `| \`${code}\` | ${sentence} |`)
+  const agentRows = Object.entries(agentErrors).map(([code, sentence]) => `| \`${code}\` | ${sentence} |`)
+  return `# Errors
+
+An error is a code and a sentence that names the thing, its value, the limit and the way out. Over HTTP it is
+\`{code, message, details}\`, where details has the same facts for programs; over gRPC the code leads the status
+message. Where coming again helps, \`Retry-After\` or \`strobe-retry-after-ms\` says when. This page is written from the
+code (\`npm run generate\`).
+
+## Server
+
+| code | HTTP | what it says |
+| --- | --- | --- |
+${serverRows.join('\n')}
+
+## Profiles, selectors and files
+
+Refused with 400, limits with 413; from the CLI with exit code 1.
+
+| code | what it says |
+| --- | --- |
+${profileRows.join('\n')}
+
+## Agent
+
+| code | what it says |
+| --- | --- |
+${agentRows.join('\n')}
+
+The launcher has its own: \`OPTION_INVALID\`, \`CAPABILITY_MISSING\`, \`UID_PRIVILEGED\`, \`PROGRAM_REFUSED\` (with the
+verifier's words), \`EVENT_FAILED\`, \`MAP_MISSING\`, \`HANDLES_FAILED\`, \`DROP_FAILED\`, \`SECCOMP_FAILED\`,
+\`PARENT_GONE\`, \`COMMAND_FAILED\`; exit codes 1 refused or failed, 2 usage, 126 and 127 as a shell's exec.
+\`strobe check\` tries each of these steps by itself.
+`
+}
+
 /** Path to text of each generated file that is not a message type. */
 export async function generatedTexts(): Promise<Record<string, string>> {
-  return { 'docs/configuration.md': configuration() }
+  return { 'docs/configuration.md': configuration(), 'docs/errors.md': errors() }
 }

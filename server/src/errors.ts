@@ -1,49 +1,94 @@
-/** Every code the server answers with, and its HTTP status. The gRPC status follows from it in ingest. */
-export const errorStatuses = {
-  BAD_REQUEST: 400,
-  BAD_TIME: 400,
-  BAD_SELECTOR: 400,
-  BAD_REGEX: 400,
-  TYPE_REQUIRED: 400,
-  TYPE_AMBIGUOUS: 400,
-  TYPE_UNKNOWN: 404,
-  PROFILE_MALFORMED: 400,
-  PROFILE_EMPTY: 400,
-  LABEL_INVALID: 400,
-  LABEL_TOO_LONG: 400,
-  BATCH_INVALID: 400,
-  TIME_OUT_OF_WINDOW: 400,
-  UNAUTHENTICATED: 401,
-  ORIGIN_NOT_ALLOWED: 403,
-  NOT_DEMO: 403,
-  NOT_FOUND: 404,
-  METHOD_NOT_ALLOWED: 405,
-  BODY_TOO_LARGE: 413,
-  CONTENT_TYPE_NOT_ALLOWED: 415,
-  HOST_NOT_ALLOWED: 421,
-  RATE_LIMITED: 429,
-  QUERY_CANCELLED: 499,
-  INTERNAL: 500,
-  STORE_FAILED: 502,
-  STORE_NOT_READY: 503,
-  STORE_FULL: 507,
-  SERVER_STOPPING: 503,
-  QUERY_TOO_SLOW: 504,
-  QUERY_TOO_LARGE: 422,
-  PORT_TAKEN: 500,
-  CONFIG_INVALID: 500,
-  LABELS_TOO_MANY: 400,
-  PROFILES_TOO_MANY: 413,
-  UNPACKED_TOO_LARGE: 413,
-  QUEUE_FULL: 429,
-  STORE_IDENTITY_MISMATCH: 500,
-  JOURNAL_FAILED: 507,
-  ENGINE_LOCKED: 503,
-  ENGINE_MISSING: 503,
-  ENGINE_FAILED: 503,
-} as const
+/** Every code the server answers with, its HTTP status and its line in docs/errors.md. The gRPC status follows in ingest. */
+export const serverErrors = {
+  BAD_REQUEST: {
+    status: 400,
+    sentence: 'A parameter or a field is missing or cannot be read; the message names it.',
+  },
+  BAD_TIME: {
+    status: 400,
+    sentence: 'A time is not unix milliseconds, RFC 3339 or `now-15m`, or the range ends before it begins.',
+  },
+  BAD_SELECTOR: {
+    status: 400,
+    sentence: 'The label selector is no PromQL vector selector; the message names the position.',
+  },
+  BAD_REGEX: { status: 400, sentence: 'The regular expression of a selector is not RE2.' },
+  TYPE_AMBIGUOUS: {
+    status: 400,
+    sentence: 'The part of a profile type fits several types; the message lists them.',
+  },
+  TYPE_UNKNOWN: {
+    status: 404,
+    sentence: 'No stored profile has that type; the message lists those that are there.',
+  },
+  PROFILE_MALFORMED: {
+    status: 400,
+    sentence:
+      'The body is no pprof profile, or a damaged one; the message names the cause. Nothing of it was stored.',
+  },
+  PROFILE_EMPTY: { status: 400, sentence: 'The body holds no profile.' },
+  LABEL_INVALID: { status: 400, sentence: 'A label has no name, or a required label is missing.' },
+  LABEL_TOO_LONG: { status: 400, sentence: 'A label name or value is longer than the limit.' },
+  LABELS_TOO_MANY: { status: 400, sentence: 'A series has more labels than the limit.' },
+  BATCH_INVALID: {
+    status: 400,
+    sentence: 'A batch of an agent contradicts itself; the message names the field.',
+  },
+  TIME_OUT_OF_WINDOW: {
+    status: 400,
+    sentence: 'A profile is dated outside the accepted window; the message names both times.',
+  },
+  ORIGIN_NOT_ALLOWED: { status: 403, sentence: 'A browser sent the request from another site.' },
+  NOT_DEMO: { status: 403, sentence: 'Only a demo store may be emptied by a request.' },
+  NOT_FOUND: { status: 404, sentence: 'There is no such path.' },
+  METHOD_NOT_ALLOWED: { status: 405, sentence: 'The path does not take this method.' },
+  BODY_TOO_LARGE: { status: 413, sentence: 'The body is larger than the limit, as sent.' },
+  PROFILES_TOO_MANY: { status: 413, sentence: 'A batch holds more profiles than one may.' },
+  UNPACKED_TOO_LARGE: { status: 413, sentence: 'The body unpacks to more than the limit.' },
+  CONTENT_TYPE_NOT_ALLOWED: {
+    status: 415,
+    sentence: 'The content type is one that a page of another site may send unasked.',
+  },
+  HOST_NOT_ALLOWED: {
+    status: 421,
+    sentence: 'The request names a host that this server does not serve; see `--allowed-hosts`.',
+  },
+  QUERY_TOO_LARGE: {
+    status: 422,
+    sentence: 'The query needs more memory or rows than one may; narrow the range or the selector.',
+  },
+  QUEUE_FULL: {
+    status: 429,
+    sentence: 'More arrives than can be stored; come again after the time that the answer names.',
+  },
+  QUERY_CANCELLED: { status: 499, sentence: 'The client went away before the answer.' },
+  INTERNAL: { status: 500, sentence: 'A fault of the server; its log has the stack.' },
+  PORT_TAKEN: { status: 500, sentence: 'Another program listens on the port; the message names it.' },
+  CONFIG_INVALID: { status: 500, sentence: 'Settings cannot be read; the message lists all mistakes.' },
+  STORE_IDENTITY_MISMATCH: {
+    status: 500,
+    sentence: 'The store was written under another rule of ids; use another data folder.',
+  },
+  STORE_FAILED: { status: 502, sentence: 'The store refused or failed a statement.' },
+  STORE_NOT_READY: { status: 503, sentence: 'The store is not up yet, or is being started again.' },
+  SERVER_STOPPING: {
+    status: 503,
+    sentence: 'The server is ending; another one, or this one later, will take it.',
+  },
+  ENGINE_LOCKED: {
+    status: 503,
+    sentence: 'Another engine uses the data folder; the message names its process.',
+  },
+  ENGINE_MISSING: {
+    status: 503,
+    sentence: 'The embedded engine is not installed for this platform; set STROBE_CLICKHOUSE_URL.',
+  },
+  ENGINE_FAILED: { status: 503, sentence: 'The embedded engine ended; it is started again.' },
+  QUERY_TOO_SLOW: { status: 504, sentence: 'The query ran longer than one may.' },
+  JOURNAL_FAILED: { status: 507, sentence: 'The journal cannot be written; the disk may be full.' },
+} as const satisfies Record<string, { status: number; sentence: string }>
 
-export type ErrorCode = keyof typeof errorStatuses
+export type ErrorCode = keyof typeof serverErrors
 
 export type ErrorDetails = Record<string, string | number | boolean | string[]>
 
@@ -63,7 +108,7 @@ export class CodedError extends Error {
   }
 
   get status(): number {
-    return errorStatuses[this.code]
+    return serverErrors[this.code].status
   }
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { CodedError, type ErrorCode, errorStatuses } from '../errors.ts'
+import { CodedError, type ErrorCode, serverErrors } from '../errors.ts'
 import type { ChildMessage, ChildSettings } from './child.ts'
 import type { EngineAddress, EngineSettings } from './settings.ts'
 
@@ -114,7 +114,7 @@ export async function startEngine(
           log.info({ startMs: message.startMs, pid: started.pid }, 'engine ready')
           ready()
         } else {
-          const code = message.code in errorStatuses ? (message.code as ErrorCode) : 'ENGINE_FAILED'
+          const code = message.code in serverErrors ? (message.code as ErrorCode) : 'ENGINE_FAILED'
           failure = new CodedError(code, message.message)
         }
       })
