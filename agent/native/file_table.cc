@@ -22,6 +22,7 @@ namespace {
 /* Descriptors kept so that deleted files can still be symbolized; RLIMIT_NOFILE is 1,024 by default. */
 constexpr size_t kMaxOpenFiles = 512;
 constexpr uint64_t kPage = 4096;
+constexpr uint32_t kMaxAttempts = 8;
 
 const char* open_error(int error) {
   switch (error) {
@@ -112,19 +113,26 @@ std::string FileTable::key_of(const FileIdentity& identity) {
 FileTable::Reserved FileTable::reserve(const FileIdentity& identity, const OpenHint& hint) {
   std::string key = key_of(identity);
   std::lock_guard<std::mutex> lock(mutex_);
+  /* A file whose first process was gone before it could be opened gets another id with the next: the
+   * failed one may be in samples already. */
+  uint32_t attempts = 1;
   auto found = by_key_.find(key);
   if (found != by_key_.end()) {
     uint32_t id = found->second;
-    resolve(&id);
-    return {id, false};
+    const Entry* entry = resolve(&id);
+    bool is_worth_a_try = entry && entry->stage == FileStage::kFailed && entry->hint.pid != hint.pid &&
+                          entry->attempts < kMaxAttempts && entry->reason.rfind("OPEN_", 0) == 0;
+    if (!is_worth_a_try) return {id, false};
+    attempts = entry->attempts + 1;
   }
   uint32_t id = tables_->reserve_file();
   if (id == 0) {
     counters_->add("file_table_full");
     return {0, false};
   }
-  by_key_.emplace(std::move(key), id);
+  by_key_[std::move(key)] = id;
   Entry& entry = entries_[id];
+  entry.attempts = attempts;
   entry.identity = identity;
   entry.build_id = identity.build_id;
   entry.hint = hint;

@@ -116,6 +116,7 @@ class FileTable {
     FileStage stage = FileStage::kUnknown;
     std::string reason;
     uint32_t alias_of = 0;
+    uint32_t attempts = 1; /* ids that its key had, this one included */
     uint64_t lowest_vaddr = 0;
     std::string build_id;
     uint64_t size = 0;

@@ -175,8 +175,10 @@ ProcessText ProcessMetadata::find(const ProcessKey& key) const {
 void ProcessMetadata::end_window() {
   std::lock_guard<std::mutex> lock(mutex_);
   window_++;
+  /* Short-lived processes fill the map first: then only those of this window stay. */
+  uint64_t keep = entries_.size() > kMaxEntries / 2 ? 1 : kKeepWindows;
   for (auto entry = entries_.begin(); entry != entries_.end();) {
-    if (entry->second.seen_window + kKeepWindows < window_)
+    if (entry->second.seen_window + keep < window_)
       entry = entries_.erase(entry);
     else
       ++entry;

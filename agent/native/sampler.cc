@@ -140,7 +140,9 @@ Sampler::Sampler(const SamplerFds& fds, std::shared_ptr<UnwindTables> tables, Pr
       metadata_(metadata),
       builder_(builder),
       counters_(counters),
-      window_(std::make_unique<Window>()) {}
+      window_(std::make_unique<Window>()) {
+  window_->start_ns = clock_ns(CLOCK_MONOTONIC);
+}
 
 Sampler::~Sampler() { stop(); }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
@@ -35,6 +36,35 @@ constexpr struct {
     {"raw_stacks", 0, 0},
     {"counters", sizeof(uint64_t), COUNTER_COUNT},
 };
+
+/* Of the running kernel, lower-case hex; '' when it has none. Notes: sizes of name and content, type,
+ * then both, each padded to 4 bytes. */
+std::string kernel_build_id() {
+  FILE* file = fopen("/sys/kernel/notes", "re");
+  if (!file) return "";
+  uint8_t notes[4096];
+  size_t bytes = fread(notes, 1, sizeof notes, file);
+  fclose(file);
+  for (size_t at = 0; at + 12 <= bytes;) {
+    uint32_t name_bytes, content_bytes, type;
+    memcpy(&name_bytes, notes + at, 4);
+    memcpy(&content_bytes, notes + at + 4, 4);
+    memcpy(&type, notes + at + 8, 4);
+    if (name_bytes > bytes || content_bytes > bytes) break;
+    size_t name = at + 12, content = name + (name_bytes + 3) / 4 * 4;
+    at = content + (content_bytes + 3) / 4 * 4;
+    if (at > bytes) break;
+    if (type != NT_GNU_BUILD_ID || name_bytes != 4 || memcmp(notes + name, "GNU", 4) != 0) continue;
+    std::string text;
+    char digits[3];
+    for (size_t i = 0; i < content_bytes; i++) {
+      snprintf(digits, sizeof digits, "%02x", notes[content + i]);
+      text += digits;
+    }
+    return text;
+  }
+  return "";
+}
 
 }  // namespace
 
@@ -208,6 +238,16 @@ CounterTotals Session::counters() const {
   return totals;
 }
 
+std::vector<FileInfo> Session::files() const {
+  std::vector<FileInfo> list = files_->list();
+  FileInfo kernel;
+  kernel.path = "[kernel]";
+  kernel.build_id = kernel_build_id();
+  kernel.stage = FileStage::kReady;
+  list.push_back(std::move(kernel));
+  return list;
+}
+
 std::shared_ptr<const SymbolIndex> Session::symbols_of(uint32_t file) {
   auto index = symbol_cache_->find(file);
   if (index || unreadable_files_.count(file) != 0) return index;
@@ -248,6 +288,7 @@ SymbolizedFrames Session::symbolize(const std::vector<uint64_t>& pairs) {
     uint64_t lowest_vaddr;
   };
   std::unordered_map<uint32_t, Source> sources;
+  std::unordered_map<uint32_t, uint32_t> demangled_names{{0, 0}}; /* system name -> name */
   for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
     uint64_t header = pairs[i], address = pairs[i + 1];
     uint32_t file = 0;
@@ -265,8 +306,12 @@ SymbolizedFrames Session::symbolize(const std::vector<uint64_t>& pairs) {
     } else if (kind == FRAME_KERNEL) {
       if (const KernelSymbols* kernel = kernel_symbols()) system_name = kernel->lookup(address).name;
     }
-    result.name.push_back(system_name.empty() ? 0 : intern(demangle(system_name)));
-    result.system_name.push_back(intern(std::string(system_name)));
+    uint32_t system = intern(std::string(system_name));
+    auto demangled = demangled_names.find(system);
+    if (demangled == demangled_names.end())
+      demangled = demangled_names.emplace(system, intern(demangle(system_name))).first;
+    result.name.push_back(demangled->second);
+    result.system_name.push_back(system);
     result.file.push_back(file);
     result.address.push_back(address);
   }

@@ -65,7 +65,8 @@ class Session {
   CollectedWindow collect();
   /* pairs: header word and first payload word of each frame. */
   SymbolizedFrames symbolize(const std::vector<uint64_t>& pairs);
-  std::vector<FileInfo> files() const { return files_->list(); }
+  /* Id 0 is the kernel. */
+  std::vector<FileInfo> files() const;
   CounterTotals counters() const;
 
  private:
