@@ -122,7 +122,7 @@ interface Profiler {
 }
 
 /** A recording of seconds would be mostly its own start; an agent of days need not wait. */
-const warmUpMs = 2000
+const warmUpMs = 5000
 const warmUpPollMs = 20
 
 /** Samples, and a window at a time to the sink. */

@@ -14,6 +14,7 @@ import {
 } from '@strobe/profile'
 import type { Command } from 'commander'
 import { CliError, type CommandContext, exitCodes } from '../command.ts'
+import { withElapsed } from '../progress.ts'
 import { Recording, type RecordingSummary } from '../record/recording.ts'
 import { formatTable } from '../table.ts'
 
@@ -100,7 +101,7 @@ async function record(program: string[], options: RecordOptions, context: Comman
     onLog: line => context.note(line),
   })
   try {
-    await agent.ready
+    await withElapsed(context, 'strobe: reading the programs that run', agent.ready)
     const end = await recordUntilDone(agent, program, options, interrupt.signal, context)
     if (agent.hasEnded)
       throw new CliError('the agent ended before the recording was over; its last words are above')
