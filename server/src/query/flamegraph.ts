@@ -59,16 +59,14 @@ export async function queryFlamegraph(
   }
 }
 
-/** Folding adds a node per parent that lost children, so the number kept is lowered until all fit. */
+/**
+ * Folding adds a node for each parent that lost children, at most as many as are kept and in real trees about
+ * half; each attempt sorts the whole tree, so there are two.
+ */
 function pruneTo(tree: CallTree, nodes: number): PrunedTree {
-  let kept = nodes
-  for (let attempt = 0; attempt < 4; attempt++) {
-    const pruned = pruneCallTree(tree, kept)
-    const count = pruned.tree.parent.length
-    if (count <= nodes) return pruned
-    kept = Math.max(1, Math.floor((kept * nodes) / count))
-  }
-  return pruneCallTree(tree, Math.max(1, Math.floor(nodes / 2)))
+  if (tree.parent.length <= nodes) return pruneCallTree(tree, nodes)
+  const pruned = pruneCallTree(tree, Math.max(1, Math.floor(nodes * 0.6)))
+  return pruned.tree.parent.length <= nodes ? pruned : pruneCallTree(tree, Math.max(1, Math.floor(nodes / 2)))
 }
 
 /** The frames' columns and the nodes' columns of an answer; the root has a frame of its own, 'all'. */

@@ -1,6 +1,7 @@
 import type { FrameKind, TreeFrame } from '@strobe/profile'
 import type { Reader, ReadUsage } from '../storage/select/reader.ts'
 import { selectFrames, selectFunctions, selectStacks } from '../storage/select/statements.ts'
+import { idOfText, idText, readStackRows } from './row-binary.ts'
 
 /** A stored frame with all that an export needs. The same frame is the same object. */
 export interface StoredFrame {
@@ -19,7 +20,7 @@ export interface StoredFrame {
 }
 
 export interface StackStore {
-  /** Stacks in the order of ids, each leaf first. A stack that is not stored is one frame that says so. */
+  /** Stacks in the order of ids (as row-binary.ts reads them), each leaf first. A stack that is not stored is one frame that says so. */
   resolve(
     tenant: string,
     services: string[],
@@ -67,13 +68,14 @@ export function createStackStore(reader: Reader, maxBytes: number): StackStore {
   ): Promise<void> {
     const rows: FrameRow[] = []
     for (const part of parts(ids))
-      rows.push(...(await reader.rows<FrameRow>(selectFrames(tenant, part), usage, signal)))
+      for (const row of await reader.rows<FrameRow>(selectFrames(tenant, part.map(idText)), usage, signal))
+        rows.push(row)
     const functionIds = [...new Set(rows.map(row => row[1]))].filter(id => id !== '0')
     const functions = new Map<string, FunctionRow>()
     for (const part of parts(functionIds))
       for (const row of await reader.rows<FunctionRow>(selectFunctions(tenant, part), usage, signal))
         functions.set(row[0], row)
-    for (const row of rows) frames.set(row[0], buildFrame(row, functions.get(row[1]), trees))
+    for (const row of rows) frames.set(idOfText(row[0]), buildFrame(row, functions.get(row[1]), trees))
   }
 
   return {
@@ -93,9 +95,10 @@ export function createStackStore(reader: Reader, maxBytes: number): StackStore {
       if (missing.length > 0) {
         const rows: [id: string, frameIds: string[]][] = []
         for (const part of parts(missing))
-          rows.push(
-            ...(await reader.rows<[string, string[]]>(selectStacks(tenant, services, part), usage, signal)),
-          )
+          for (const row of readStackRows(
+            await reader.bytes(selectStacks(tenant, services, part.map(idText)), usage, signal),
+          ))
+            rows.push(row)
         const unknown = new Set<string>()
         for (const [, frameIds] of rows) for (const id of frameIds) if (!cache.frames.has(id)) unknown.add(id)
         // The maps of this query stay whole even if the cache is emptied below while another query waits.

@@ -3,6 +3,7 @@ import type { ReadUsage } from '../storage/select/reader.ts'
 import type { Scope } from '../storage/select/statement.ts'
 import { selectStackSums } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
+import { readStackSums } from './row-binary.ts'
 import { namedServices } from './selection.ts'
 import type { StoredFrame } from './stack-store.ts'
 
@@ -27,15 +28,11 @@ export async function readStacks(
   usage: ReadUsage,
   signal: AbortSignal | undefined,
 ): Promise<WeighedStacks> {
-  const sums = await context.reader.rows<[stackId: string, value: string]>(
-    selectStackSums(scope, isGauge),
-    usage,
-    signal,
-  )
+  const sums = readStackSums(await context.reader.bytes(selectStackSums(scope, isGauge), usage, signal))
   const stacks = await context.stacks.resolve(
     scope.tenant,
     namedServices(scope.matchers),
-    sums.map(([stackId]) => stackId),
+    sums.ids,
     usage,
     signal,
   )
@@ -56,7 +53,7 @@ export async function readStacks(
       stackFrame[at++] = place
     }
   }
-  const weights = sums.map(([, value]) => BigInt(value))
+  const { weights } = sums
   return {
     columns: { stackOffset, stackFrame },
     frames,

@@ -26,6 +26,8 @@ export interface Reader {
     usage: ReadUsage,
     signal: AbortSignal | undefined,
   ): Promise<Row[]>
+  /** The same as RowBinary, for large answers: no text is made or parsed. */
+  bytes(statement: Statement, usage: ReadUsage, signal: AbortSignal | undefined): Promise<Buffer>
 }
 
 /** observe is called once per statement, for metrics. */
@@ -41,43 +43,72 @@ export function createReader(
     `max_result_rows = ${limits.rows}`,
     "result_overflow_mode = 'throw'",
   ].join(', ')
+  // Settings in the request cost the embedded engine two statements, so only what the SQL cannot carry.
+  // wait_end_of_query is none for it: it asks for the summary of what was read, and makes a real server tell
+  // an error by its status, never by the end of an answer.
+  const requestSettings = (statement: Statement) => ({
+    wait_end_of_query: 1 as const,
+    ...(statement.sql.length > 200_000 ? { max_query_size: '2097152' } : {}),
+  })
+
+  async function run<T>(
+    statement: Statement,
+    signal: AbortSignal | undefined,
+    work: (query: string) => Promise<T>,
+  ): Promise<T> {
+    const leave = await gate(signal)
+    const startedAt = performance.now()
+    let failure = ''
+    try {
+      return await work(`${statement.sql} SETTINGS ${settings}`)
+    } catch (error) {
+      const coded = codedFailure(error, statement, limits, signal)
+      failure = coded.code
+      throw coded
+    } finally {
+      leave()
+      observe(statement.name, performance.now() - startedAt, failure)
+    }
+  }
+
   return {
-    async rows<Row extends unknown[]>(
+    rows: <Row extends unknown[]>(
       statement: Statement,
       usage: ReadUsage,
       signal: AbortSignal | undefined,
-    ) {
-      const leave = await gate(signal)
-      const startedAt = performance.now()
-      let failure = ''
-      try {
+    ): Promise<Row[]> =>
+      run(statement, signal, async query => {
         const result = await client.query({
-          query: `${statement.sql} SETTINGS ${settings}`,
+          query,
           query_params: statement.params,
           format: 'JSONCompactEachRow',
-          // Settings in the request cost the embedded engine two statements, so only what the SQL cannot carry.
-          // wait_end_of_query is none for it: it asks for the summary of what was read.
-          clickhouse_settings: {
-            wait_end_of_query: 1,
-            ...(statement.sql.length > 200_000 ? { max_query_size: '2097152' } : {}),
-          },
+          clickhouse_settings: requestSettings(statement),
           ...(signal ? { abort_signal: signal } : {}),
         })
         const rows = (await result.json()) as unknown as Row[]
-        const summary = readSummary(result.response_headers['x-clickhouse-summary'], rows.length)
-        usage.rowsRead += summary.rows
-        usage.bytesRead += summary.bytes
+        addSummary(usage, result.response_headers['x-clickhouse-summary'], rows.length)
         return rows
-      } catch (error) {
-        const coded = codedFailure(error, statement, limits, signal)
-        failure = coded.code
-        throw coded
-      } finally {
-        leave()
-        observe(statement.name, performance.now() - startedAt, failure)
-      }
-    },
+      }),
+    bytes: (statement, usage, signal) =>
+      run(statement, signal, async query => {
+        const { stream, response_headers } = await client.exec({
+          query: `${query} FORMAT RowBinary`,
+          query_params: statement.params,
+          clickhouse_settings: requestSettings(statement),
+          ...(signal ? { abort_signal: signal } : {}),
+        })
+        const chunks: Buffer[] = []
+        for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk)
+        addSummary(usage, response_headers['x-clickhouse-summary'], 0)
+        return Buffer.concat(chunks)
+      }),
   }
+}
+
+function addSummary(usage: ReadUsage, header: string | string[] | undefined, answered: number): void {
+  const summary = readSummary(header, answered)
+  usage.rowsRead += summary.rows
+  usage.bytesRead += summary.bytes
 }
 
 /** Without a summary what was answered is the only count there is. */

@@ -8,7 +8,7 @@ import {
   seriesConditions,
 } from './statement.ts'
 
-/** Ids travel as text: JSON numbers lose digits past 2^53. */
+/** Ids travel as text or RowBinary: JSON numbers lose digits past 2^53. */
 
 /** Rows: [type]. The types that have profiles in the range. */
 export function selectTypes(scope: Scope): Statement {
@@ -173,7 +173,7 @@ export function selectGauges(scope: Scope, grouping: { by: string[]; stepSeconds
 }
 
 /**
- * Rows: [stack_id, value]. Sums over the range; Int128 inside, since Int64 wraps in silence. For a gauge the
+ * RowBinary: stack_id UInt64, value Int128. Sums over the range; Int128 inside, since Int64 wraps in silence. For a gauge the
  * mean of each series over its profiles in the range, summed over series.
  */
 export function selectStackSums(scope: Scope, isGauge: boolean): Statement {
@@ -183,7 +183,7 @@ export function selectStackSums(scope: Scope, isGauge: boolean): Statement {
     return {
       name: 'stack_means',
       params,
-      sql: `SELECT toString(stack_id), toString(toInt128(round(sum(toFloat64(value) / profiles))))
+      sql: `SELECT stack_id, toInt128(round(sum(toFloat64(value) / profiles)))
         FROM (SELECT series_id, stack_id, sum(toInt128(value)) AS value FROM ${fromTable('samples', scope.range)}${where} GROUP BY series_id, stack_id) AS s
         ANY LEFT JOIN (SELECT series_id, count() AS profiles FROM ${fromTable('profiles', scope.range)}${where} GROUP BY series_id) AS p USING (series_id)
         GROUP BY stack_id`,
@@ -192,11 +192,11 @@ export function selectStackSums(scope: Scope, isGauge: boolean): Statement {
   return {
     name: 'stack_sums',
     params,
-    sql: `SELECT toString(stack_id), toString(sum(toInt128(value))) FROM ${fromTable('samples', scope.range)}${scopeConditions(scope, params)} GROUP BY stack_id`,
+    sql: `SELECT stack_id, sum(toInt128(value)) FROM ${fromTable('samples', scope.range)}${scopeConditions(scope, params)} GROUP BY stack_id`,
   }
 }
 
-/** Rows: [stack_id, frame ids, leaf first]. */
+/** RowBinary: stack_id UInt64, frame ids Array(UInt64), leaf first. */
 export function selectStacks(tenant: string, services: string[], ids: string[]): Statement {
   const params: Statement['params'] = { tenant }
   services.forEach((service, serviceIndex) => {
@@ -209,7 +209,7 @@ export function selectStacks(tenant: string, services: string[], ids: string[]):
   return {
     name: 'stacks',
     params,
-    sql: `SELECT toString(stack_id), arrayMap(frame -> toString(frame), frames) FROM ${fromTable('stacks')}${inServices} AND stack_id IN (${idList(ids)}) LIMIT 1 BY stack_id`,
+    sql: `SELECT stack_id, frames FROM ${fromTable('stacks')}${inServices} AND stack_id IN (${idList(ids)}) LIMIT 1 BY stack_id`,
   }
 }
 
