@@ -27,9 +27,13 @@ afterEach(async () => {
 async function start(asUser: 'root' | 'plain user', ...args: string[]) {
   const since = performance.now()
   const user = asUser === 'root' ? [] : ['-u']
-  const child = spawn(freshRoot, [...user, '--', 'npm', 'start', '--', '--port', '0', ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    freshRoot,
+    [...user, '--', 'npm', 'start', '--', '--port', '0', '--grpc-port', '0', ...args],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   running = child
   let output = ''
   const address = await new Promise<string>((resolve, reject) => {
