@@ -1,10 +1,11 @@
+import { execFile } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import pino from 'pino'
 import { type Browser, chromium, type Page } from 'playwright-core'
-import { build } from 'vite'
 import { readConfig } from '../../server/src/index.ts'
 import { type RunningServer, runServer } from '../../server/src/main.ts'
 
@@ -27,7 +28,17 @@ export async function startBrowserServer(): Promise<BrowserServer> {
   const folder = mkdtempSync(join(tmpdir(), 'strobe-browser-'))
   const uiDir = join(folder, 'ui')
   const root = fileURLToPath(new URL('../../ui', import.meta.url))
-  await build({ root, logLevel: 'error', build: { outDir: uiDir, emptyOutDir: true } })
+  // In a process of its own: vitest's NODE_ENV would put React's development build into the page.
+  await promisify(execFile)(
+    process.execPath,
+    [
+      fileURLToPath(import.meta.resolve('vite/package.json')).replace('package.json', 'bin/vite.js'),
+      'build',
+      '--outDir',
+      uiDir,
+    ],
+    { cwd: root, env: { ...process.env, NODE_ENV: 'production' } },
+  )
   const server = await runServer(
     readConfig({ port: '0', grpcPort: '0', dataDir: join(folder, 'data') }, {}),
     {

@@ -8,7 +8,8 @@ export function formatNumber(value: number): string {
 }
 
 /** With trailing zeros, for columns: 6.20, 990. */
-function threeDigits(value: number): string {
+export function threeDigits(value: number): string {
+  if (value === 0) return '0'
   return value.toLocaleString('en', { maximumSignificantDigits: 3, minimumSignificantDigits: 3 })
 }
 

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { CircleCheck, CircleX, Copy } from 'lucide-react'
+import { CircleCheck, CircleMinus, CircleX, Copy } from 'lucide-react'
 import { useEffect, useState } from 'react'
 import { useApi } from '../../api/api-context.ts'
 import type { Agent } from '../../api/types.ts'
@@ -121,6 +121,8 @@ function AgentChecks({ agent }: { agent: Agent }) {
           <li key={check.name} className="flex gap-2">
             {check.ok ? (
               <CircleCheck size={16} className="mt-0.5 shrink-0 text-good" aria-label="ok" />
+            ) : agent.state === 'healthy' ? (
+              <CircleMinus size={16} className="mt-0.5 shrink-0 text-muted" aria-label="not there" />
             ) : (
               <CircleX size={16} className="mt-0.5 shrink-0 text-bad" aria-label="missing" />
             )}

@@ -2,7 +2,7 @@ import { useRouter } from '@tanstack/react-router'
 import { Cell, Row, Table, TableBody, TableHeader } from 'react-aria-components'
 import type { Series, Service } from '../../api/types.ts'
 import { cellClass, compareText } from '../../components/data-table.ts'
-import { formatAgo, formatNumber } from '../../components/format.ts'
+import { formatAgo, threeDigits } from '../../components/format.ts'
 import { SortColumn } from '../../components/sort-header.tsx'
 import { Sparkline } from '../../components/sparkline.tsx'
 import { formatSort, parseSort } from '../../state/search-params.ts'
@@ -95,7 +95,7 @@ export function ServiceTable({
                       background: `linear-gradient(to right, var(--bar) ${((service.cores / (most || 1)) * 100).toFixed(1)}%, transparent 0)`,
                     }}
                   >
-                    {formatNumber(service.cores)}
+                    {threeDigits(service.cores)}
                   </span>
                 )}
               </Cell>
@@ -116,7 +116,7 @@ export function ServiceTable({
                 {service.versions.length === 0 ? (
                   <span className="font-sans text-muted">—</span>
                 ) : (
-                  `${service.versions.slice(0, 2).join(', ')}${service.versions.length > 2 ? ` +${service.versions.length - 2}` : ''}`
+                  `${service.versions.slice(-2).join(', ')}${service.versions.length > 2 ? ` +${service.versions.length - 2}` : ''}`
                 )}
               </Cell>
               <Cell className={`${cellClass} pr-4 text-right text-muted tabular-nums`}>
