@@ -11,7 +11,7 @@ import { note, say, seconds } from './setup/say.mjs'
 const manifests = ['package-lock.json', 'package.json']
 
 /**
- * lists: which system packages, of `run` and `test`.
+ * lists: which system packages, of `run` and `test`; without `run` no agent is built.
  * Returns what could not be done, as sentences for whoever comes next; empty when all is ready.
  */
 export async function setup(lists = ['run']) {
@@ -33,13 +33,13 @@ export async function setup(lists = ['run']) {
     say(`npm packages installed in ${seconds(since)}`)
   })
 
-  const absent = process.platform === 'linux' ? await installPackages(lists, log) : []
+  const absent = process.platform === 'linux' && lists.length > 0 ? await installPackages(lists, log) : []
   const unbuildable = absent.filter(name => packageLists.run.includes(name))
   if (unbuildable.length > 0) missing.push(`the agent is not built: it needs ${unbuildable.join(' ')}`)
   const untestable = absent.filter(name => packageLists.test.includes(name))
   if (untestable.length > 0) missing.push(`some tests will not run: they need ${untestable.join(' ')}`)
 
-  if (process.platform === 'linux' && unbuildable.length === 0) {
+  if (process.platform === 'linux' && lists.includes('run') && unbuildable.length === 0) {
     const build = {
       paths: ['agent/native', 'bpf'],
       product: ['agent/native/build/strobe_agent.node', 'agent/native/build/strobe-launch'],

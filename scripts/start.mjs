@@ -6,7 +6,8 @@ import { setup } from './setup.mjs'
 
 let missing
 try {
-  missing = await setup(['run'])
+  // The demo needs no agent, so it asks for no system package.
+  missing = await setup(process.argv.includes('--demo') ? [] : ['run'])
 } catch (error) {
   console.error(error.message)
   process.exit(1)

@@ -153,7 +153,7 @@ function waitForSignal(): { first: Promise<void>; second: Promise<void> } {
 async function findRunning(port: string): Promise<{ address: string; dataDir: string } | null> {
   if (port === '0') return null
   try {
-    const response = await fetch(`http://localhost:${port}/api/v1/status`, {
+    const response = await fetch(`http://127.0.0.1:${port}/api/v1/status`, {
       signal: AbortSignal.timeout(2000),
     })
     const status = (await response.json()) as { address?: unknown; dataDir?: unknown }
