@@ -38,7 +38,7 @@ struct TableBuilder::Shared {
   mutable std::mutex mutex;
   std::condition_variable wake;
   std::deque<uint32_t> to_open;
-  std::deque<uint32_t> demanded;                  /* to build, samples wait for them */
+  std::multimap<uint64_t, uint32_t> demanded;     /* by size; to build, samples wait for them */
   std::multimap<uint64_t, uint32_t> to_build;     /* by size */
   std::unordered_map<uint32_t, uint64_t> waiting; /* id -> size: in to_build, or left until demanded */
   std::unordered_set<uint32_t> demanded_early;    /* before they could be built */
@@ -52,22 +52,16 @@ struct TableBuilder::Shared {
     std::lock_guard<std::mutex> lock(mutex);
     opening_since = since;
   }
-  uint32_t take(bool is_open);
+  uint32_t take_build();
   void open_file(uint32_t id);
   void build_file(uint32_t id);
 };
 
-uint32_t TableBuilder::Shared::take(bool is_open) {
-  std::deque<uint32_t>& queue = is_open ? to_open : demanded;
-  uint32_t id;
-  if (!queue.empty()) {
-    id = queue.front();
-    queue.pop_front();
-  } else {
-    id = to_build.begin()->second;
-    to_build.erase(to_build.begin());
-    waiting.erase(id);
-  }
+uint32_t TableBuilder::Shared::take_build() {
+  std::multimap<uint64_t, uint32_t>& queue = demanded.empty() ? to_build : demanded;
+  uint32_t id = queue.begin()->second;
+  queue.erase(queue.begin());
+  waiting.erase(id);
   return id;
 }
 
@@ -128,28 +122,35 @@ TableBuilder::TableBuilder(std::shared_ptr<UnwindTables> tables, std::shared_ptr
 TableBuilder::~TableBuilder() { stop(); }
 
 void TableBuilder::work(std::shared_ptr<Shared> shared, uint64_t worker) {
+  pthread_setname_np(pthread_self(), "strobe-files");
+  std::unique_lock<std::mutex> lock(shared->mutex);
+  for (;;) {
+    shared->wake.wait(
+        lock, [&] { return shared->stopping || shared->worker != worker || !shared->to_open.empty(); });
+    if (shared->stopping || shared->worker != worker) return;
+    uint32_t id = shared->to_open.front();
+    shared->to_open.pop_front();
+    shared->opening_since = clock_ns(CLOCK_MONOTONIC);
+    lock.unlock();
+    shared->open_file(id);
+    shared->on_placed(id);
+    lock.lock();
+    if (shared->worker == worker) shared->opening_since = 0;
+  }
+}
+
+void TableBuilder::work_builds(std::shared_ptr<Shared> shared) {
   pthread_setname_np(pthread_self(), "strobe-tables");
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kWorkerNice);
   std::unique_lock<std::mutex> lock(shared->mutex);
   for (;;) {
-    shared->wake.wait(lock, [&] {
-      return shared->stopping || shared->worker != worker || !shared->to_open.empty() ||
-             !shared->demanded.empty() || !shared->to_build.empty();
-    });
-    if (shared->stopping || shared->worker != worker) return;
-    /* Opening first: it is short, and mappings wait for it. */
-    bool is_open = !shared->to_open.empty();
-    uint32_t id = shared->take(is_open);
-    shared->opening_since = is_open ? clock_ns(CLOCK_MONOTONIC) : 0;
+    shared->wake.wait(
+        lock, [&] { return shared->stopping || !shared->demanded.empty() || !shared->to_build.empty(); });
+    if (shared->stopping) return;
+    uint32_t id = shared->take_build();
     lock.unlock();
-    if (is_open) {
-      shared->open_file(id);
-      shared->on_placed(id);
-    } else {
-      shared->build_file(id);
-    }
+    shared->build_file(id);
     lock.lock();
-    if (shared->worker == worker) shared->opening_since = 0;
   }
 }
 
@@ -165,6 +166,7 @@ void TableBuilder::spawn() {
 
 void TableBuilder::start(std::function<void(uint32_t file)> on_placed) {
   shared_->on_placed = std::move(on_placed);
+  builds_ = std::thread(work_builds, shared_);
   spawn();
 }
 
@@ -177,6 +179,7 @@ void TableBuilder::stop() {
         shared_->opening_since != 0 && clock_ns(CLOCK_MONOTONIC) - shared_->opening_since > kStuckNs / 5;
   }
   shared_->wake.notify_all();
+  if (builds_.joinable()) builds_.join();
   if (!thread_.joinable()) return;
   if (is_stuck)
     thread_.detach();
@@ -202,7 +205,7 @@ void TableBuilder::enqueue(uint32_t file) {
     std::lock_guard<std::mutex> lock(shared_->mutex);
     shared_->to_open.push_back(file);
   }
-  shared_->wake.notify_one();
+  shared_->wake.notify_all();
 }
 
 void TableBuilder::enqueue_build(uint32_t file) {
@@ -211,12 +214,12 @@ void TableBuilder::enqueue_build(uint32_t file) {
     std::lock_guard<std::mutex> lock(shared_->mutex);
     uint64_t size = info ? info->size : 0;
     if (shared_->demanded_early.erase(file) != 0) {
-      shared_->demanded.push_back(file);
+      shared_->demanded.emplace(size, file);
     } else if (shared_->waiting.emplace(file, size).second && size <= kEagerBytes) {
       shared_->to_build.emplace(size, file);
     }
   }
-  shared_->wake.notify_one();
+  shared_->wake.notify_all();
 }
 
 void TableBuilder::demand(uint32_t file) {
@@ -235,10 +238,10 @@ void TableBuilder::demand(uint32_t file) {
       shared_->to_build.erase(from);
       break;
     }
+    shared_->demanded.emplace(waiting->second, file);
     shared_->waiting.erase(waiting);
-    shared_->demanded.push_back(file);
   }
-  shared_->wake.notify_one();
+  shared_->wake.notify_all();
 }
 
 uint64_t TableBuilder::built() const {

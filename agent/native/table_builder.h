@@ -5,8 +5,9 @@
  *   tracker: enqueue(id) -> worker: open, headers -> tracker: on_placed(ids), new runs published
  *   tracker: enqueue_build(id) -> worker: UnwindTables::build -> state READY
  *
- * Order: first what a sample waits for, then the smallest. A file above kEagerBytes is built only when
- * a sample waits for it: half of what is mapped on a host never runs, and is most of the bytes.
+ * Opening has a thread of its own: new processes wait for it, and a build can take seconds.
+ * Order of builds: first what a sample waits for, each the smallest first. A file above kEagerBytes is built
+ * only when a sample waits for it: half of what is mapped on a host never runs, and is most of the bytes.
  *
  * A table becomes READY only after every run that names its file has the right bias: until then BPF
  * says TABLE_PENDING. A file on a dead FUSE or NFS mount can hold a worker forever: one that is
@@ -55,10 +56,12 @@ class TableBuilder {
  private:
   struct Shared;
   static void work(std::shared_ptr<Shared> shared, uint64_t worker);
+  static void work_builds(std::shared_ptr<Shared> shared);
   void spawn();
 
   std::shared_ptr<Shared> shared_;
-  std::thread thread_;
+  std::thread thread_; /* opens files */
+  std::thread builds_;
   unsigned stuck_ = 0;
 };
 
