@@ -61,8 +61,10 @@ describe.skipIf(cannotProfile !== '')(
         const points = 100 * ((counted[name] ?? 0) / countedTotal - clocks[name]! / clockTotal)
         expect.soft(Math.abs(points), `${name} is ${points.toFixed(2)} points off`).toBeLessThan(3)
       }
-      // And the whole: samples x period is the CPU time that the clocks saw.
-      expect(countedTotal / 997 / (clockTotal / 1e9)).toBeCloseTo(1, 1)
+      // And the whole: samples x period is the CPU time that the clocks saw, but for the start without a table.
+      const whole = countedTotal / 997 / (clockTotal / 1e9)
+      expect(whole).toBeGreaterThan(0.85)
+      expect(whole).toBeLessThan(1.05)
     })
 
     test('shows every chain whole, to _start or to the start of the thread', () => {
@@ -103,7 +105,7 @@ describe.skipIf(cannotProfile !== '')(
         },
       )
       expect(top).toContain('Type: cpu')
-      expect(top.split('\n').find(line => line.includes('%  '))).toMatch(/ square$/)
+      expect(top.split('\n').find(line => /^ *[\d.]+m?s /.test(line))).toMatch(/ square$/)
     })
   },
 )
