@@ -95,7 +95,7 @@ function DemoBanner() {
                       isDisabled={removal.isPending}
                       onPress={() => removal.mutate(undefined, { onSuccess: close })}
                     >
-                      Delete
+                      {removal.isPending ? 'Deleting…' : 'Delete'}
                     </Button>
                   </div>
                 </>

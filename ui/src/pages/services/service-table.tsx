@@ -120,7 +120,7 @@ export function ServiceTable({
                 )}
               </Cell>
               <Cell className={`${cellClass} pr-4 text-right text-muted tabular-nums`}>
-                {formatAgo(service.lastSeen, now)}
+                {service.lastSeen === 0 ? '—' : formatAgo(service.lastSeen, now)}
               </Cell>
             </Row>
           )}
