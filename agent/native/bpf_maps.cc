@@ -103,7 +103,7 @@ size_t RingReader::consume(const std::function<void(const void* record, size_t b
       take(header + BPF_RINGBUF_HDR_SZ, bytes);
       taken++;
     }
-    position += (bytes + BPF_RINGBUF_HDR_SZ + 7) / 8 * 8;
+    position += (uint64_t{bytes} + BPF_RINGBUF_HDR_SZ + 7) / 8 * 8;
     __atomic_store_n(consumer, position, __ATOMIC_RELEASE);
   }
   return taken;

@@ -225,6 +225,7 @@ void ProcessTracker::track() {
   if (pthread_setschedparam(pthread_self(), SCHED_FIFO, &priority) != 0)
     counters_.add("tracker_not_realtime");
   std::vector<pollfd> polled;
+  polled.reserve(rings_.size() + 1);
   for (const Ring& ring : rings_) polled.push_back({ring.fd, POLLIN, 0});
   polled.push_back({event_.get(), POLLIN, 0});
   bool is_busy = false;
