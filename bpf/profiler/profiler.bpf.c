@@ -154,53 +154,49 @@ struct {
 } buckets SEC(".maps");
 
 static __always_inline void count(u32 counter) {
-  u64 *value = bpf_map_lookup_elem(&counters, &counter);
+  u64* value = bpf_map_lookup_elem(&counters, &counter);
   if (value) *value += 1;
 }
 
 static __always_inline void count_many(u32 counter, u64 n) {
-  u64 *value = bpf_map_lookup_elem(&counters, &counter);
+  u64* value = bpf_map_lookup_elem(&counters, &counter);
   if (value) *value += n;
 }
 
-static __always_inline struct scratch *scratch_at(u32 slot) {
-  return bpf_map_lookup_elem(&scratch, &slot);
-}
+static __always_inline struct scratch* scratch_at(u32 slot) { return bpf_map_lookup_elem(&scratch, &slot); }
 
 /* ---- what unwind.h asks for ---- */
 
 typedef u32 unwind_context; /* slot of scratch */
 
-static __always_inline int unwind_read(unwind_context slot, void *to, u32 bytes, u64 address) {
+static __always_inline int unwind_read(unwind_context slot, void* to, u32 bytes, u64 address) {
   (void)slot;
-  return bpf_probe_read_user(to, bytes, (void *)address);
+  return bpf_probe_read_user(to, bytes, (void*)address);
 }
-static __always_inline const struct mapping_entry *unwind_mapping_at(unwind_context slot, u32 index) {
+static __always_inline const struct mapping_entry* unwind_mapping_at(unwind_context slot, u32 index) {
   (void)slot;
   return bpf_map_lookup_elem(&mappings, &index);
 }
-static __always_inline const struct unwind_file *unwind_file_at(unwind_context slot, u32 index) {
+static __always_inline const struct unwind_file* unwind_file_at(unwind_context slot, u32 index) {
   (void)slot;
   return bpf_map_lookup_elem(&files, &index);
 }
-static __always_inline const struct unwind_page *unwind_page_at(unwind_context slot, u32 index) {
+static __always_inline const struct unwind_page* unwind_page_at(unwind_context slot, u32 index) {
   (void)slot;
   return bpf_map_lookup_elem(&pages, &index);
 }
-static __always_inline const struct unwind_segment *unwind_segment_at(unwind_context slot, u32 index) {
+static __always_inline const struct unwind_segment* unwind_segment_at(unwind_context slot, u32 index) {
   (void)slot;
   return bpf_map_lookup_elem(&segments, &index);
 }
-static __always_inline const struct unwind_rule *unwind_rule_at(unwind_context slot, u32 index) {
+static __always_inline const struct unwind_rule* unwind_rule_at(unwind_context slot, u32 index) {
   (void)slot;
   return bpf_map_lookup_elem(&rules, &index);
 }
 /* x86 does not reorder loads; the volatile keeps the compiler from it. */
-static __always_inline u32 unwind_load_state(const u32 *state) {
-  return *(const volatile u32 *)state;
-}
+static __always_inline u32 unwind_load_state(const u32* state) { return *(const volatile u32*)state; }
 static __always_inline int unwind_push(unwind_context slot, u64 header, u64 payload, u32 words) {
-  struct scratch *s = scratch_at(slot);
+  struct scratch* s = scratch_at(slot);
   if (!s) return 1;
   u64 at = s->word_count;
   if (at + words > MAX_STACK_WORDS) return 1;
@@ -219,20 +215,18 @@ int find_row(u32 row, u32 rows, u32 key);
 #include "unwind.h"
 
 __noinline int find_mapping(u64 address, u32 slot) {
-  struct scratch *s = scratch_at(slot);
+  struct scratch* s = scratch_at(slot);
   if (!s) return RESULT_NO_MAPPING;
   return unwind_find_mapping(slot, &s->state, address);
 }
 
-__noinline int find_row(u32 row, u32 rows, u32 key) {
-  return unwind_find_row(0, row, rows, key);
-}
+__noinline int find_row(u32 row, u32 rows, u32 key) { return unwind_find_row(0, row, rows, key); }
 
 /* ---- walk one frame ---- */
 
 /* 1: the walk ended and scratch.result says how. */
 __noinline int step(u32 slot) {
-  struct scratch *s = scratch_at(slot);
+  struct scratch* s = scratch_at(slot);
   if (!s) return 1;
   int result = unwind_step(slot, &s->state);
   if (result == UNWIND_GOES_ON) return 0;
@@ -242,8 +236,8 @@ __noinline int step(u32 slot) {
 
 /* ---- read state ---- */
 
-static __always_inline void copy_registers(struct unwind_state *state, const struct user_registers *from) {
-  u64 *to = state->registers;
+static __always_inline void copy_registers(struct unwind_state* state, const struct user_registers* from) {
+  u64* to = state->registers;
   to[0] = from->ax;
   to[1] = from->dx;
   to[2] = from->cx;
@@ -264,31 +258,33 @@ static __always_inline void copy_registers(struct unwind_state *state, const str
 }
 
 /* The registers with which the task entered the kernel. */
-static __always_inline int read_task_registers(struct scratch *s, struct task_struct *task) {
+static __always_inline int read_task_registers(struct scratch* s, struct task_struct* task) {
   struct user_registers registers;
   u64 at;
   if (bpf_core_enum_value_exists(enum bpf_func_id___probe, BPF_FUNC_task_pt_regs___probe))
     at = bpf_task_pt_regs(bpf_get_current_task_btf());
   else
     at = (u64)BPF_CORE_READ(task, stack) + THREAD_BYTES - sizeof(registers);
-  if (bpf_probe_read_kernel(&registers, sizeof(registers), (void *)at)) return -1;
+  if (bpf_probe_read_kernel(&registers, sizeof(registers), (void*)at)) return -1;
   if ((registers.cs & 3) != 3) return -1;
   copy_registers(&s->state, &registers);
   u64 call = registers.orig_ax;
-  if (call == SYSCALL_EXECVE || call == SYSCALL_EXECVEAT || call == SYSCALL_EXIT || call == SYSCALL_EXIT_GROUP)
+  if (call == SYSCALL_EXECVE || call == SYSCALL_EXECVEAT || call == SYSCALL_EXIT ||
+      call == SYSCALL_EXIT_GROUP)
     s->is_ending = 1;
   return 0;
 }
 
 /* Whether the entry belongs to the task: types.h, struct process_entry. */
-static __always_inline bool entry_matches(const struct process_entry *entry, const struct sample_record *sample) {
+static __always_inline bool entry_matches(const struct process_entry* entry,
+                                          const struct sample_record* sample) {
   return sample->start_boottime <= entry->start_boottime && sample->self_exec_id == entry->self_exec_id;
 }
 
 /* Fills the sample's header. RESULT of a task without user stack, or UNWIND_GOES_ON. */
-static __always_inline int read_task(struct bpf_perf_event_data *ctx, struct scratch *s, u32 pid, u32 tid) {
-  struct task_struct *task = (void *)bpf_get_current_task();
-  struct sample_record *sample = &s->sample;
+static __always_inline int read_task(struct bpf_perf_event_data* ctx, struct scratch* s, u32 pid, u32 tid) {
+  struct task_struct* task = (void*)bpf_get_current_task();
+  struct sample_record* sample = &s->sample;
   u32 flags = BPF_CORE_READ(task, flags);
   sample->time_ns = bpf_ktime_get_ns();
   sample->start_boottime = BPF_CORE_READ(task, group_leader, start_boottime);
@@ -306,7 +302,7 @@ static __always_inline int read_task(struct bpf_perf_event_data *ctx, struct scr
   unwind_start(&s->state);
   s->in_kernel = (ctx->regs.cs & 3) != 3;
   if (!s->in_kernel) {
-    struct user_registers *registers = &ctx->regs;
+    struct user_registers* registers = &ctx->regs;
     copy_registers(&s->state, registers);
     return UNWIND_GOES_ON;
   }
@@ -321,7 +317,7 @@ static __always_inline int read_task(struct bpf_perf_event_data *ctx, struct scr
 static __always_inline bool take_token(u32 pid, u64 now_ns) {
   u64 per_second = settings.raw_tokens;
   if (!per_second) return false;
-  struct token_bucket *bucket = bpf_map_lookup_elem(&buckets, &pid);
+  struct token_bucket* bucket = bpf_map_lookup_elem(&buckets, &pid);
   if (!bucket) {
     struct token_bucket full = {.filled_ns = now_ns, .tokens = per_second - 1};
     bpf_map_update_elem(&buckets, &pid, &full, BPF_ANY);
@@ -340,38 +336,39 @@ static __always_inline bool take_token(u32 pid, u64 now_ns) {
 
 /* Reads the stack from rsp page by page: the pages that are there come first and without a hole.
  * Returns the bytes read. */
-static __always_inline u64 read_stack(u8 *to, u64 sp) {
+static __always_inline u64 read_stack(u8* to, u64 sp) {
   u64 first = PAGE_BYTES - (sp & (PAGE_BYTES - 1));
   u64 bytes = first;
   UNWIND_CLAMP(bytes, 8191);
   if (bytes > PAGE_BYTES) bytes = PAGE_BYTES;
-  if (bpf_probe_read_user(to, bytes, (void *)sp)) return 0;
+  if (bpf_probe_read_user(to, bytes, (void*)sp)) return 0;
   u64 at = first;
   UNWIND_CLAMP(at, 8191);
-  if (at > PAGE_BYTES || bpf_probe_read_user(to + at, PAGE_BYTES, (void *)(sp + first))) return first;
+  if (at > PAGE_BYTES || bpf_probe_read_user(to + at, PAGE_BYTES, (void*)(sp + first))) return first;
   u64 last = PAGE_BYTES - first;
   UNWIND_CLAMP(last, 4095);
   u64 end = first + PAGE_BYTES;
   UNWIND_CLAMP(end, 8191);
-  if (!last || bpf_probe_read_user(to + end, last, (void *)(sp + first + PAGE_BYTES))) return first + PAGE_BYTES;
+  if (!last || bpf_probe_read_user(to + end, last, (void*)(sp + first + PAGE_BYTES)))
+    return first + PAGE_BYTES;
   return MAX_RAW_STACK;
 }
 
 /* 1: the stack went to `raw_stacks`, so the sample is user space's to unwind. */
-static __always_inline int send_raw(struct bpf_perf_event_data *ctx, struct scratch *s) {
+static __always_inline int send_raw(struct bpf_perf_event_data* ctx, struct scratch* s) {
   u32 zero = 0;
-  struct raw_scratch *raw = bpf_map_lookup_elem(&raw_scratch, &zero);
+  struct raw_scratch* raw = bpf_map_lookup_elem(&raw_scratch, &zero);
   if (!raw) return 0;
-  struct raw_record *record = (void *)raw->header;
+  struct raw_record* record = (void*)raw->header;
   if (!take_token(s->sample.pid, s->sample.time_ns)) {
     count(COUNTER_RAW_THROTTLED);
     return 0;
   }
   /* The walk may have moved on: take the registers of the leaf again. */
   if (s->in_kernel) {
-    if (read_task_registers(s, (void *)bpf_get_current_task())) return 0;
+    if (read_task_registers(s, (void*)bpf_get_current_task())) return 0;
   } else {
-    struct user_registers *registers = &ctx->regs;
+    struct user_registers* registers = &ctx->regs;
     copy_registers(&s->state, registers);
   }
   u64 bytes = read_stack(raw->data, s->state.registers[UNWIND_RSP]);
@@ -409,7 +406,7 @@ static __always_inline int send_raw(struct bpf_perf_event_data *ctx, struct scra
 
 /* ---- program ---- */
 
-static __always_inline void send_sample(struct bpf_perf_event_data *ctx, struct scratch *s) {
+static __always_inline void send_sample(struct bpf_perf_event_data* ctx, struct scratch* s) {
   u64 words = s->word_count, kernel_bytes = 0;
   if (settings.kernel_stacks && s->in_kernel) {
     u64 at = words;
@@ -426,8 +423,8 @@ static __always_inline void send_sample(struct bpf_perf_event_data *ctx, struct 
 }
 
 /* The walk between two reads of the process's entry. */
-static __always_inline void walk(struct scratch *s, u32 pid) {
-  struct process_entry *entry = bpf_map_lookup_elem(&processes, &pid);
+static __always_inline void walk(struct scratch* s, u32 pid) {
+  struct process_entry* entry = bpf_map_lookup_elem(&processes, &pid);
   if (!entry || !entry_matches(entry, &s->sample)) {
     s->result = RESULT_NO_PROCESS;
     return;
@@ -441,15 +438,16 @@ static __always_inline void walk(struct scratch *s, u32 pid) {
   for (int frame = 0; frame < MAX_STACK_WORDS + 1; frame++)
     if (step(0)) break;
   entry = bpf_map_lookup_elem(&processes, &pid);
-  if (!entry || entry->generation != generation || !entry_matches(entry, &s->sample)) s->result = RESULT_RACED;
+  if (!entry || entry->generation != generation || !entry_matches(entry, &s->sample))
+    s->result = RESULT_RACED;
 }
 
 SEC("perf_event")
-int sample_cpu(struct bpf_perf_event_data *ctx) {
+int sample_cpu(struct bpf_perf_event_data* ctx) {
   u64 ids = bpf_get_current_pid_tgid();
   u32 pid = ids >> 32;
   if (!pid) return 0;
-  struct scratch *s = scratch_at(0);
+  struct scratch* s = scratch_at(0);
   if (!s) return 0;
   count(COUNTER_SAMPLES);
   int known = read_task(ctx, s, pid, (u32)ids);

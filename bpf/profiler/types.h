@@ -32,73 +32,78 @@ enum frame_kind {
 
 /* Why a walk ended. COMPLETE_* are the only whole stacks; names are in result_names. */
 enum unwind_result {
-  RESULT_COMPLETE_STOP = 0,  /* reached a rule that ends the stack (_start, clone3) */
-  RESULT_COMPLETE_ZERO = 1,  /* return address 0 */
-  RESULT_KERNEL_THREAD = 2,  /* no user stack at all; whole by nature */
-  RESULT_TRUNCATED = 3,      /* more than MAX_STACK_WORDS: the leaf side is kept */
-  RESULT_NO_PROCESS = 4,     /* the process is not yet in `processes` */
-  RESULT_NO_MAPPING = 5,     /* pc in no known executable mapping */
-  RESULT_TABLE_PENDING = 6,  /* file known, its table still being built */
+  RESULT_COMPLETE_STOP = 0, /* reached a rule that ends the stack (_start, clone3) */
+  RESULT_COMPLETE_ZERO = 1, /* return address 0 */
+  RESULT_KERNEL_THREAD = 2, /* no user stack at all; whole by nature */
+  RESULT_TRUNCATED = 3,     /* more than MAX_STACK_WORDS: the leaf side is kept */
+  RESULT_NO_PROCESS = 4,    /* the process is not yet in `processes` */
+  RESULT_NO_MAPPING = 5,    /* pc in no known executable mapping */
+  RESULT_TABLE_PENDING = 6, /* file known, its table still being built */
   RESULT_NO_PAGE = 7,
   RESULT_NO_ROW = 8,
-  RESULT_RULE_INVALID = 9,   /* code without unwind information */
-  RESULT_EXPRESSION = 10,    /* DWARF expression outside the supported forms */
-  RESULT_READ_FAULT = 11,    /* stack memory could not be read */
-  RESULT_REGISTER = 12,      /* the rule needs a register no longer known */
-  RESULT_RACED = 13,         /* tables or image changed during the walk */
-  RESULT_EXITING = 14,       /* exit or exec: user memory already gone */
+  RESULT_RULE_INVALID = 9, /* code without unwind information */
+  RESULT_EXPRESSION = 10,  /* DWARF expression outside the supported forms */
+  RESULT_READ_FAULT = 11,  /* stack memory could not be read */
+  RESULT_REGISTER = 12,    /* the rule needs a register no longer known */
+  RESULT_RACED = 13,       /* tables or image changed during the walk */
+  RESULT_EXITING = 14,     /* exit or exec: user memory already gone */
   RESULT_NO_REGISTERS = 15,
   RESULT_NOT_ADVANCING = 16, /* CFA did not grow: corrupt or hostile stack */
   RESULT_COUNT = 17,
 };
 
-#define MAX_STACK_WORDS 1024  /* user frame words kept per sample; deeper keeps the leaf side */
+#define MAX_STACK_WORDS 1024 /* user frame words kept per sample; deeper keeps the leaf side */
 #define MAX_KERNEL_FRAMES 127
-#define THREAD_NAME_BYTES 16  /* TASK_COMM_LEN */
-#define MAX_RAW_STACK 8192    /* bytes of user stack sent for late unwinding */
+#define THREAD_NAME_BYTES 16 /* TASK_COMM_LEN */
+#define MAX_RAW_STACK 8192   /* bytes of user stack sent for late unwinding */
 
 /* ---- unwind tables: mmap-able arrays, filled by plain (release) stores ---- */
 
 #define ROWS_PER_SEGMENT (1u << 18) /* 1 MiB of 4-byte rows: one array element */
 #define MAX_SEGMENTS 64u
-#define MAX_PAGES (1u << 18)        /* 64 KiB code pages: 16 GiB of code */
+#define MAX_PAGES (1u << 18) /* 64 KiB code pages: 16 GiB of code */
 #define MAX_RULES (1u << 15)
 #define MAX_MAPPINGS (1u << 16)
 #define MAX_PROCESSES (1u << 15)
-#define MAX_FILES (1u << 16)        /* slot = file id & (MAX_FILES - 1); the entry repeats its id */
+#define MAX_FILES (1u << 16) /* slot = file id & (MAX_FILES - 1); the entry repeats its id */
 
 /* A row: low 16 bits the pc within its 64 KiB page, high 16 bits the rule. Sorted by pc. */
-struct unwind_segment { __u32 row[ROWS_PER_SEGMENT]; };
+struct unwind_segment {
+  __u32 row[ROWS_PER_SEGMENT];
+};
 /* Rows of one 64 KiB page of code; its first row is carried in from the page before. */
-struct unwind_page { __u32 first_row; __u32 row_count; };
+struct unwind_page {
+  __u32 first_row;
+  __u32 row_count;
+};
 
 enum rule_kind {
-  RULE_REG = 0,     /* CFA = reg + cfa_offset */
-  RULE_DEREF = 1,   /* CFA = *(reg + cfa_offset) + cfa_offset2 (DRAP) */
-  RULE_PLT = 2,     /* CFA = rsp + 8 + ((pc & 15) >= cfa_offset2 ? 8 : 0) */
-  RULE_STOP = 3,    /* return address undefined: the root */
-  RULE_SIGNAL = 4,  /* rt_sigframe at rsp */
-  RULE_FP = 5,      /* frame pointer chain */
+  RULE_REG = 0,    /* CFA = reg + cfa_offset */
+  RULE_DEREF = 1,  /* CFA = *(reg + cfa_offset) + cfa_offset2 (DRAP) */
+  RULE_PLT = 2,    /* CFA = rsp + 8 + ((pc & 15) >= cfa_offset2 ? 8 : 0) */
+  RULE_STOP = 3,   /* return address undefined: the root */
+  RULE_SIGNAL = 4, /* rt_sigframe at rsp */
+  RULE_FP = 5,     /* frame pointer chain */
   RULE_INVALID = 6,
   RULE_EXPR = 7,
 };
 enum register_rule {
   REG_SAME = 0,
-  REG_CFA = 1,      /* saved at CFA + offset */
+  REG_CFA = 1, /* saved at CFA + offset */
   REG_UNDEFINED = 2,
   REG_AT_RBP = 3,   /* saved at rbp + offset */
   REG_REGISTER = 4, /* in the register whose DWARF number is the offset (longjmp) */
 };
 struct unwind_rule {
   __u8 kind;
-  __u8 cfa_reg;     /* DWARF register number, 0..15 */
+  __u8 cfa_reg; /* DWARF register number, 0..15 */
   __u8 rbp_rule;
   __u8 rbx_rule;
   __s16 rbp_offset;
   __s16 rbx_offset;
   __s32 cfa_offset;
   __s16 cfa_offset2;
-  __u8 ra_in_reg;   /* 1: the return address is in ra_reg, not at CFA - 8 */
+  __u8 ra_in_reg; /* 1: the return address is in ra_reg, not at CFA - 8 */
   __u8 ra_reg;
 };
 
@@ -113,7 +118,7 @@ struct unwind_file {
   __u32 state;
   __u32 first_page;
   __u32 page_count;
-  __u64 lowest_vaddr;  /* of the lowest PT_LOAD, page aligned down */
+  __u64 lowest_vaddr; /* of the lowest PT_LOAD, page aligned down */
 };
 
 /* ---- processes ---- */
@@ -163,10 +168,10 @@ struct sample_record {
   __u32 self_exec_id;
   __u16 user_words;
   __u16 kernel_frames;
-  __u8 type;            /* enum record_type */
-  __u8 result;          /* enum unwind_result */
+  __u8 type;   /* enum record_type */
+  __u8 result; /* enum unwind_result */
   __u16 cpu;
-  __u32 parent_pid;     /* tgid of the real parent: short-lived helpers fold into it */
+  __u32 parent_pid; /* tgid of the real parent: short-lived helpers fold into it */
   char thread_name[THREAD_NAME_BYTES];
   /* __u64 words[user_words + kernel_frames] follow; no flexible member, so that raw_record can hold one */
 };
@@ -178,28 +183,28 @@ struct raw_record {
   struct sample_record sample; /* user_words 0; type RECORD_RAW */
   __u64 registers[UNWIND_REGISTERS];
   __u64 pc;
-  __u32 stack_bytes;           /* bytes of stack that follow, starting at rsp */
-  __u32 kernel_frames;         /* addresses that follow the stack bytes (8-byte aligned) */
+  __u32 stack_bytes;   /* bytes of stack that follow, starting at rsp */
+  __u32 kernel_frames; /* addresses that follow the stack bytes (8-byte aligned) */
   __u8 data[];
 };
 
 /* ---- counters: PERCPU_ARRAY of u64, one per enum value ---- */
 enum profiler_counter {
-  COUNTER_SAMPLES = 0,        /* timer fired on a task that was not idle */
-  COUNTER_SAMPLES_LOST = 1,   /* samples ring full or locked */
-  COUNTER_RAW_LOST = 2,       /* raw ring full or locked */
-  COUNTER_RAW_THROTTLED = 3,  /* token bucket of the process was empty */
+  COUNTER_SAMPLES = 0,       /* timer fired on a task that was not idle */
+  COUNTER_SAMPLES_LOST = 1,  /* samples ring full or locked */
+  COUNTER_RAW_LOST = 2,      /* raw ring full or locked */
+  COUNTER_RAW_THROTTLED = 3, /* token bucket of the process was empty */
   COUNTER_RAW_SENT = 4,
   COUNTER_FRAMES = 5,
   COUNTER_RACED = 6,
-  COUNTER_RESULT_FIRST = 16,  /* + enum unwind_result */
+  COUNTER_RESULT_FIRST = 16, /* + enum unwind_result */
   COUNTER_COUNT = 48,
 };
 
 /* Filled once before load; const volatile in the program. */
 struct profiler_settings {
-  __u32 kernel_stacks;  /* 0: user frames only */
-  __u32 raw_tokens;     /* raw stacks a process may send per second */
+  __u32 kernel_stacks; /* 0: user frames only */
+  __u32 raw_tokens;    /* raw stacks a process may send per second */
 };
 
 #ifndef __cplusplus

@@ -9,16 +9,16 @@
  * 0 (clone3's child, makecontext), at a frame-pointer chain's zero rbp, or with the reason why not.
  *
  * The includer defines before it includes:
- *   unwind_context                      passed on to everything below: a scratch slot in BPF, a pointer on the host
- *   UNWIND_CLAMP(value, mask)           value &= mask in a way the verifier keeps; nothing on the host
+ *   unwind_context                      passed on to everything below: a scratch slot in BPF, a pointer on
+ * the host UNWIND_CLAMP(value, mask)           value &= mask in a way the verifier keeps; nothing on the host
  *   unwind_read(context, to, bytes, address)     0 when all bytes were read
  *   unwind_mapping_at(context, index), unwind_file_at(context, slot), unwind_page_at(context, page),
  *   unwind_segment_at(context, segment), unwind_rule_at(context, rule)     null when out of range
  *   unwind_load_state(pointer)          the state of a file, with acquire order where that is possible
- *   unwind_push(context, header, payload, words)   appends a frame of 1 or 2 words; nonzero when it has no room
- *   unwind_call_find_mapping(context, state, address) and
- *   unwind_call_find_row(context, row, count, key)   call the two searches below: through global functions in BPF,
- *                                       which the verifier checks once and not once per call
+ *   unwind_push(context, header, payload, words)   appends a frame of 1 or 2 words; nonzero when it has no
+ * room unwind_call_find_mapping(context, state, address) and unwind_call_find_row(context, row, count, key)
+ * call the two searches below: through global functions in BPF, which the verifier checks once and not once
+ * per call
  *
  * Limitations: r12..r15 are not tracked, so after the first frame a rule that needs them ends the
  * walk (RESULT_REGISTER); munmap is not reported to us, so a stale mapping can answer.
@@ -28,7 +28,7 @@
 
 #include "unwind_state.h"
 
-static __inline __attribute__((always_inline)) void unwind_start(struct unwind_state *state) {
+static __inline __attribute__((always_inline)) void unwind_start(struct unwind_state* state) {
   state->valid = UNWIND_ALL_VALID;
   state->is_leaf = 1;
   state->start = 0;
@@ -37,12 +37,13 @@ static __inline __attribute__((always_inline)) void unwind_start(struct unwind_s
 
 /* Finds the mapping of an address and its file. UNWIND_GOES_ON or a result. */
 static __inline __attribute__((always_inline)) int unwind_find_mapping(unwind_context context,
-                                                                       struct unwind_state *state, __u64 address) {
+                                                                       struct unwind_state* state,
+                                                                       __u64 address) {
   __u32 base = state->first_mapping, low = base, high = base + state->mapping_count;
   for (int turn = 0; turn < UNWIND_SEARCH_TURNS; turn++) {
     if (low >= high) break;
     __u32 middle = low + ((high - low) >> 1);
-    const struct mapping_entry *entry = unwind_mapping_at(context, middle);
+    const struct mapping_entry* entry = unwind_mapping_at(context, middle);
     if (!entry) return RESULT_NO_MAPPING;
     if (entry->start <= address)
       low = middle + 1;
@@ -50,7 +51,7 @@ static __inline __attribute__((always_inline)) int unwind_find_mapping(unwind_co
       high = middle;
   }
   if (low == base) return RESULT_NO_MAPPING;
-  const struct mapping_entry *found = unwind_mapping_at(context, low - 1);
+  const struct mapping_entry* found = unwind_mapping_at(context, low - 1);
   if (!found) return RESULT_NO_MAPPING;
   /* The run was given to another process while we walk. */
   if (found->generation != state->generation) return RESULT_RACED;
@@ -64,7 +65,7 @@ static __inline __attribute__((always_inline)) int unwind_find_mapping(unwind_co
   state->first_page = 0;
   state->page_count = 0;
   if (found->file) {
-    const struct unwind_file *file = unwind_file_at(context, found->file & (MAX_FILES - 1));
+    const struct unwind_file* file = unwind_file_at(context, found->file & (MAX_FILES - 1));
     if (!file) return RESULT_NO_PAGE;
     state->file_state = unwind_load_state(&file->state);
     if (file->id != found->file) return RESULT_NO_PAGE;
@@ -76,9 +77,9 @@ static __inline __attribute__((always_inline)) int unwind_find_mapping(unwind_co
 }
 
 /* The rule of the last row of [row, row + count) whose key is <= key; -1 when there is none. */
-static __inline __attribute__((always_inline)) int unwind_find_row(unwind_context context, __u32 row, __u32 count,
-                                                                   __u32 key) {
-  const struct unwind_segment *segment = unwind_segment_at(context, row / ROWS_PER_SEGMENT);
+static __inline __attribute__((always_inline)) int unwind_find_row(unwind_context context, __u32 row,
+                                                                   __u32 count, __u32 key) {
+  const struct unwind_segment* segment = unwind_segment_at(context, row / ROWS_PER_SEGMENT);
   if (!segment) return -1;
   __u32 base = row & (ROWS_PER_SEGMENT - 1), low = base, high = base + count;
   if (high > ROWS_PER_SEGMENT) return -1;
@@ -98,9 +99,10 @@ static __inline __attribute__((always_inline)) int unwind_find_row(unwind_contex
 }
 
 /* A register saved as `rule` says. UNWIND_GOES_ON or a result; clears its bit in *valid when it is lost. */
-static __inline __attribute__((always_inline)) int unwind_restore(unwind_context context, struct unwind_state *state,
-                                                                  __u32 rule, __s32 offset, __u64 cfa, int has_block,
-                                                                  __u32 bit, __u32 *valid, __u64 *value) {
+static __inline __attribute__((always_inline)) int unwind_restore(unwind_context context,
+                                                                  struct unwind_state* state, __u32 rule,
+                                                                  __s32 offset, __u64 cfa, int has_block,
+                                                                  __u32 bit, __u32* valid, __u64* value) {
   if (rule == REG_CFA) {
     if (has_block && offset >= -UNWIND_BLOCK_BYTES && offset <= -8) {
       __u64 word = (__u32)(offset + UNWIND_BLOCK_BYTES) >> 3;
@@ -110,7 +112,8 @@ static __inline __attribute__((always_inline)) int unwind_restore(unwind_context
     }
     if (unwind_read(context, value, 8, cfa + (__s64)offset)) return RESULT_READ_FAULT;
   } else if (rule == REG_AT_RBP) {
-    if (unwind_read(context, value, 8, state->registers[UNWIND_RBP] + (__s64)offset)) return RESULT_READ_FAULT;
+    if (unwind_read(context, value, 8, state->registers[UNWIND_RBP] + (__s64)offset))
+      return RESULT_READ_FAULT;
   } else if (rule == REG_REGISTER) {
     __u64 reg = (__u32)offset;
     UNWIND_CLAMP(reg, 15);
@@ -123,7 +126,7 @@ static __inline __attribute__((always_inline)) int unwind_restore(unwind_context
 }
 
 static __inline __attribute__((always_inline)) int unwind_frame_pointer(unwind_context context,
-                                                                        struct unwind_state *state) {
+                                                                        struct unwind_state* state) {
   __u64 pair[2], rbp = state->registers[UNWIND_RBP];
   if (!(state->valid & (1u << UNWIND_RBP))) return RESULT_REGISTER;
   /* The x86-64 ABI marks the deepest frame by a zero rbp; Go's goroutines and V8's entries follow it. */
@@ -140,7 +143,8 @@ static __inline __attribute__((always_inline)) int unwind_frame_pointer(unwind_c
 
 /* The kernel's rt_sigframe: rsp points to its ucontext, general registers 40 bytes into it:
  * r8..r15 rdi rsi rbp rbx rdx rax rcx rsp rip (uapi/asm/sigcontext.h). */
-static __inline __attribute__((always_inline)) int unwind_signal(unwind_context context, struct unwind_state *state) {
+static __inline __attribute__((always_inline)) int unwind_signal(unwind_context context,
+                                                                 struct unwind_state* state) {
   __u64 saved[17], *to = state->registers;
   if (unwind_read(context, saved, sizeof(saved), state->registers[UNWIND_RSP] + 40)) return RESULT_READ_FAULT;
   to[8] = saved[0];
@@ -172,7 +176,8 @@ static __inline __attribute__((always_inline)) int unwind_signal(unwind_context 
  * follows it, which may belong to another function or line.
  * Returns UNWIND_GOES_ON or the result that ends the walk.
  */
-static __inline __attribute__((always_inline)) int unwind_step(unwind_context context, struct unwind_state *state) {
+static __inline __attribute__((always_inline)) int unwind_step(unwind_context context,
+                                                               struct unwind_state* state) {
   __u64 pc = state->pc;
   if (!pc) return RESULT_COMPLETE_ZERO;
   __u64 address = state->is_leaf ? pc : pc - 1;
@@ -193,11 +198,11 @@ static __inline __attribute__((always_inline)) int unwind_step(unwind_context co
 
   __u64 page_index = relative >> 16;
   if (page_index >= state->page_count) return RESULT_NO_PAGE;
-  const struct unwind_page *page = unwind_page_at(context, state->first_page + (__u32)page_index);
+  const struct unwind_page* page = unwind_page_at(context, state->first_page + (__u32)page_index);
   if (!page || !page->row_count) return RESULT_NO_PAGE;
   int rule_index = unwind_call_find_row(context, page->first_row, page->row_count, relative & 0xffff);
   if (rule_index < 0) return RESULT_NO_ROW;
-  const struct unwind_rule *rule = unwind_rule_at(context, rule_index);
+  const struct unwind_rule* rule = unwind_rule_at(context, rule_index);
   if (!rule) return RESULT_NO_ROW;
 
   __u32 kind = rule->kind;
@@ -238,11 +243,11 @@ static __inline __attribute__((always_inline)) int unwind_step(unwind_context co
   }
   __u32 valid = UNWIND_CALL_VALID;
   __u64 rbp = state->registers[UNWIND_RBP], rbx = state->registers[UNWIND_RBX];
-  int restored = unwind_restore(context, state, rule->rbp_rule, rule->rbp_offset, cfa, has_block, 1u << UNWIND_RBP,
-                                &valid, &rbp);
+  int restored = unwind_restore(context, state, rule->rbp_rule, rule->rbp_offset, cfa, has_block,
+                                1u << UNWIND_RBP, &valid, &rbp);
   if (restored != UNWIND_GOES_ON) return restored;
-  restored = unwind_restore(context, state, rule->rbx_rule, rule->rbx_offset, cfa, has_block, 1u << UNWIND_RBX, &valid,
-                            &rbx);
+  restored = unwind_restore(context, state, rule->rbx_rule, rule->rbx_offset, cfa, has_block,
+                            1u << UNWIND_RBX, &valid, &rbx);
   if (restored != UNWIND_GOES_ON) return restored;
   /* REG_SAME keeps what was valid; a restored register is valid again. */
   __u32 kept = state->valid;

@@ -23,8 +23,8 @@
 struct unwind_state {
   __u64 registers[UNWIND_REGISTERS];
   __u64 pc;
-  __u32 valid;         /* bit per register */
-  __u32 is_leaf;       /* pc is exact, not a return address */
+  __u32 valid;   /* bit per register */
+  __u32 is_leaf; /* pc is exact, not a return address */
   /* the run of the process */
   __u32 first_mapping;
   __u32 mapping_count;

@@ -52,14 +52,14 @@ enum bpf_func_id___probe {
 struct mm_struct;
 
 struct task_struct {
-  void *stack;
+  void* stack;
   unsigned int flags;
   int tgid;
   u64 start_boottime;
   u64 self_exec_id; /* u32 before 5.7 */
-  struct mm_struct *mm;
-  struct task_struct *real_parent;
-  struct task_struct *group_leader;
+  struct mm_struct* mm;
+  struct task_struct* real_parent;
+  struct task_struct* group_leader;
 };
 
 #pragma clang attribute pop

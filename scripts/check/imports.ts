@@ -96,7 +96,7 @@ const rules: Rule[] = [
   { from: 'cli/src/seed-demo.ts', may: ['node:', 'npm:', '@strobe/', 'cli/src/'] },
   {
     from: 'scripts/',
-    may: ['node:', '@strobe/agent', '@strobe/server', 'agent/', 'server/', 'cli/', 'npm:'],
+    may: ['@strobe/profile', 'node:', '@strobe/agent', '@strobe/server', 'agent/', 'server/', 'cli/', 'npm:'],
   },
   {
     from: 'test/',
