@@ -78,6 +78,21 @@ test('short-lived helpers, and theirs, count for the service that started them',
   ).toBe(true)
 })
 
+test('a program that worked for a second and ended is a service, not a helper of who started it', () => {
+  const { table, live } = testTable()
+  live(7, second, 1e9)
+  const runner = nativeProcess({ pid: 7, exe: '/bin/runner', startBoottime: second })
+  const job = nativeProcess({ pid: 8, parentPid: 7, exe: '/bin/job', startBoottime: 102n * second })
+  const samples = [
+    { process: 0, stack: [] },
+    { process: 1, stack: [], count: 100 },
+  ]
+  expectSeries(table.observe(nativeWindow([runner, job], samples), 100n * second)).toEqual([
+    'runner 1',
+    'job 100',
+  ])
+})
+
 test('commands of a shell and children that live on keep their own name', () => {
   const { table, live } = testTable()
   live(7, second, 1e9)

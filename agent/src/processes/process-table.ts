@@ -29,6 +29,8 @@ export interface ProcessTableOptions {
   includes?: (process: NativeProcess) => boolean
 }
 
+const maxHelperCpuNs = 1e9
+
 /** A program image of a process; exec begins another one. */
 interface Image {
   process: NativeProcess
@@ -46,9 +48,10 @@ interface Known {
 /**
  * Gives every process of a window its series, and remembers the living so that idle ones are reported.
  *
- * A process that started and ended inside the window in which it was first seen is a short-lived helper:
- * it counts as part of the service of its parent when the parent was seen and is no shell, init or other
- * program whose work is to start programs. One that lives on past a window's end is a service of its own.
+ * A process that started and ended inside the window in which it was first seen, and used less than a
+ * second of CPU, is a short-lived helper: it counts as part of the service of its parent when the parent
+ * was seen and is no shell, init or other program whose work is to start programs. One that lives on past
+ * a window's end, or works as hard as a service would, is a service of its own.
  *
  * expected comes from /proc/PID/stat. Where that cannot tell (the process ended, or was running before its
  * first sample), the samples taken stand for it: they make neither a loss nor a surplus.
@@ -97,8 +100,9 @@ export class ProcessTable {
       const known = this.#known.get(key)
       const stat = this.#readSame(first)
       const startedInWindow = first.startBoottime >= windowStartBoottime
-      const parent = stat === 'gone' && !known && startedInWindow ? byPid.get(first.parentPid) : undefined
       const taken = indices.reduce((sum, index) => sum + samples[index]!, 0)
+      const isHelper = stat === 'gone' && !known && startedInWindow && taken * periodNs < maxHelperCpuNs
+      const parent = isHelper ? byPid.get(first.parentPid) : undefined
       let expected = taken
       if (typeof stat === 'object') {
         const before = known?.cpuNs ?? (startedInWindow ? 0 : null)
