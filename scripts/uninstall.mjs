@@ -23,7 +23,9 @@ function running() {
       // Gone, or another user's.
     }
   }
-  return found.filter(each => /cli\/src\/main\.ts|agent\/src\/main\.ts|server\/src\//.test(each.command))
+  return found.filter(each =>
+    /cli\/src\/main\.ts|agent\/src\/main\.ts|server\/src\/|^strobe/.test(each.command),
+  )
 }
 
 for (const { pid, command } of running()) {

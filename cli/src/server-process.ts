@@ -60,7 +60,7 @@ export async function startServerProcess(
   if (user) log.once('open', () => chownSync(logFile, user.uid, user.gid))
   const child = spawn(
     process.execPath,
-    [fileURLToPath(new URL('./main.ts', import.meta.url)), 'server', ...flags],
+    ['--title=strobe-server', fileURLToPath(new URL('./main.ts', import.meta.url)), 'server', ...flags],
     {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       // A group of its own: Ctrl-C reaches it through us, after the agent has sent its last window.

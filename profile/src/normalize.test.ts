@@ -186,11 +186,11 @@ test.each([
 })
 
 test('kinds', () => {
-  const profile = profileFromColumns('a@[kernel.kallsyms] b@perf-12.map c@app d@app')
-  const files = ['', '', 'views.py', 'Main.java']
+  const profile = profileFromColumns('a@[kernel.kallsyms] b@perf-12.map c@app d@app e@[unwinder]')
+  const files = ['', '', 'views.py', 'Main.java', '']
   const resolved = resolveStacks({
     ...profile,
     functions: profile.functions.map((fn, i) => ({ ...fn, file: files[i]! })),
   })
-  expect(resolved.frameKind).toEqual(['kernel', 'jit', 'interpreted', 'jit'])
+  expect(resolved.frameKind).toEqual(['kernel', 'jit', 'interpreted', 'jit', 'none'])
 })

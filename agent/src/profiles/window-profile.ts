@@ -234,7 +234,15 @@ class LocationTable {
 
   #add(frame: number): number {
     const word = this.#frames.words[frame]
-    if (!word) return this.#push(0n, -1, this.#frames.markers[-1 - frame]!, '')
+    if (!word) {
+      const name = this.#frames.markers[-1 - frame]!
+      return this.#push(
+        0n,
+        this.#mapping(name === '[kernel]' ? '[kernel.kallsyms]' : '[unwinder]', ''),
+        name,
+        '',
+      )
+    }
     const symbol = this.#symbols[frame]!
     if (word.kind === 'jit') return this.#push(0n, this.#mapping('[anon]', ''), symbol.name || '[jit]', '')
     if (word.kind === 'interpreted') return this.#push(0n, -1, symbol.name || '[interpreted]', '')

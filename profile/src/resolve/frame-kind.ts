@@ -22,6 +22,8 @@ const JIT_FILE = /\.(java|kt|scala|groovy|clj|cs)$/
 /** null when the module does not tell and the source file must. */
 export function kindOfModule(module: string): FrameKind | null {
   if (module === '[kernel]') return 'kernel'
+  // What an unwinder says instead of a frame: it is no code of the program.
+  if (module === '[unwinder]') return 'none'
   return JIT_MODULE.test(module) ? 'jit' : null
 }
 

@@ -92,7 +92,7 @@ export async function startEngine(
           // Every running statement holds a thread; file bodies and answers need some too.
           UV_THREADPOOL_SIZE: String(settings.queryConnections + settings.insertConnections + 5),
         },
-        execArgv: ['--disable-warning=ExperimentalWarning'],
+        execArgv: ['--disable-warning=ExperimentalWarning', '--title=strobe-engine'],
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       })
       child = started

@@ -55,8 +55,6 @@ export function fillOf(frame: Frame): string {
   if (frame.kind === 'omitted') return `url(#${patterns.omitted})`
   if (frame.kind === 'unsymbolized') return `url(#${patterns.unsymbolized})`
   if (frame.kind === 'kernel') return `url(#${patterns.kernel})`
-  // Where the agent could not walk on: no function at all.
-  if (frame.name.startsWith('[incomplete')) return `url(#${patterns.omitted})`
   if (frame.kind === 'none') return 'oklch(0.86 0.01 260)'
   if (isRuntime(frame)) return 'oklch(0.83 0.03 300)'
   // Neighbours of one package differ a little, so that their edges are seen.
