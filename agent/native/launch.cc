@@ -114,6 +114,7 @@ struct ProgramState {
   std::string name;
   bool loaded;
   std::string reason;
+  uint32_t verified; /* instructions that the verifier went through; 0 where the kernel does not say */
 };
 
 struct SkeletonDeleter {
@@ -172,7 +173,7 @@ Profiler load_profiler(const Options& options, size_t cpus) {
     if (profiler.skeleton != nullptr) {
       bpf_program* program;
       bpf_object__for_each_program(program, profiler.skeleton->obj) {
-        profiler.programs.push_back({bpf_program__name(program), false, profiler.reason});
+        profiler.programs.push_back({bpf_program__name(program), false, profiler.reason, 0});
       }
     }
     return std::move(profiler);
@@ -191,7 +192,10 @@ Profiler load_profiler(const Options& options, size_t cpus) {
   if (error != 0) return failed("load", -error);
   bpf_program* program;
   bpf_object__for_each_program(program, object) {
-    profiler.programs.push_back({bpf_program__name(program), true, ""});
+    bpf_prog_info info = {};
+    uint32_t bytes = sizeof(info);
+    const bool is_told = bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &bytes) == 0;
+    profiler.programs.push_back({bpf_program__name(program), true, "", is_told ? info.verified_insns : 0});
   }
   return profiler;
 }
@@ -407,7 +411,9 @@ int run_check(const Options& options) {
   }
   for (const ProgramState& program : profiler.programs) {
     items.push_back({"program_" + program.name, program.loaded, true,
-                     program.loaded ? "the verifier accepts it" : program.reason,
+                     program.loaded
+                         ? "the verifier accepts it: " + std::to_string(program.verified) + " instructions"
+                         : program.reason,
                      program.loaded ? "" : "see the reason; --btf FILE where the kernel has no BTF"});
   }
   Descriptor event(open_sample_event(options.period_ns, 0));
