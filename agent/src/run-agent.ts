@@ -3,6 +3,7 @@ import { release } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import { unwindResults } from './bpf/frame-layout.ts'
 import type { LaunchHandles, NativeAddon, NativeSession } from './bpf/native.ts'
 import type { AgentConfig } from './config.ts'
 import { readControl } from './control.ts'
@@ -34,9 +35,6 @@ export interface AgentParts {
   output: Writable
   stop: AbortController
 }
-
-/** value of enum unwind_result for a kernel thread, as in bpf/profiler/types.h. */
-const kernelThreadResult = 2
 
 /** Runs until the stop signal, then flushes. Resolves when everything is handed on or left in the spool. */
 export async function runAgent(parts: AgentParts): Promise<void> {
@@ -142,7 +140,7 @@ function openProfiler(
     processes: new ProcessTable({
       hostName: config.hostName,
       periodNs: handles.periodNs,
-      kernelThreadResult,
+      kernelThreadResult: unwindResults.kernelThread,
       readStat: readProcessStat,
       maxSeries: config.maxSeries,
       includes: process => target.includes(process),

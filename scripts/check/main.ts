@@ -1,4 +1,5 @@
 /** npm run check: everything that needs no root and no engine. Ends with `N passed, N failed`. */
+import { checkAdditive } from './additive.ts'
 import { checkBudgets } from './budgets.ts'
 import { checkDocs } from './docs.ts'
 import { checkGenerated } from './generated.ts'
@@ -16,6 +17,7 @@ const checks: Record<string, Check> = {
   'dead code': checkDeadCode,
   'native format': checkNativeFormat,
   'generated is committed': checkGenerated,
+  'wire and API only grow': checkAdditive,
   ratchets: checkRatchets,
   budgets: checkBudgets,
   docs: checkDocs,

@@ -1,8 +1,15 @@
 /** Documents whose facts stand in the code: written from it, compared with it by `npm run check`. */
+import { readFileSync } from 'node:fs'
 import { agentErrors, agentOptions } from '@strobe/agent'
 import { PROFILE_ERRORS } from '@strobe/profile'
+import { buildOpenapi } from '../../server/src/api/openapi.ts'
+import { routes } from '../../server/src/api/routes/index.ts'
 import { describeOptions } from '../../server/src/config.ts'
 import { serverErrors } from '../../server/src/errors.ts'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
 
 interface Row {
   flag: string
@@ -94,7 +101,43 @@ verifier's words), \`EVENT_FAILED\`, \`MAP_MISSING\`, \`HANDLES_FAILED\`, \`DROP
 `
 }
 
+/** Constants of bpf/profiler/types.h that TypeScript reads stacks by. */
+function frameLayout(): string {
+  const header = readFileSync(new URL('../../bpf/profiler/types.h', import.meta.url), 'utf8')
+  const members = (prefix: string) =>
+    [...header.matchAll(new RegExp(`^ +${prefix}_([A-Z_]+) = (\\d+),`, 'gm'))].map(
+      ([, name = '', value]) =>
+        `  ${name.toLowerCase().replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase())}: ${value},`,
+    )
+  const shift = (name: string) => Number(new RegExp(`#define ${name} (\\d+)`).exec(header)?.[1])
+  return `// Made from bpf/profiler/types.h by npm run generate.
+
+/** enum frame_kind: the top bits of a frame's header word. */
+export const frameKinds = {
+${members('FRAME').join('\n')}
+} as const
+
+/** Position of the kind and of the file id in a header word, in bits. */
+export const frameKindShift = ${shift('FRAME_KIND_SHIFT')}
+export const frameFileShift = ${shift('FRAME_FILE_SHIFT')}
+
+/** enum unwind_result. */
+export const unwindResults = {
+${members('RESULT').join('\n')}
+} as const
+`
+}
+
+function openapi(): string {
+  return `${JSON.stringify(buildOpenapi(routes, version), null, 2)}\n`
+}
+
 /** Path to text of each generated file that is not a message type. */
 export async function generatedTexts(): Promise<Record<string, string>> {
-  return { 'docs/configuration.md': configuration(), 'docs/errors.md': errors() }
+  return {
+    'docs/configuration.md': configuration(),
+    'docs/errors.md': errors(),
+    'docs/openapi.json': openapi(),
+    'agent/src/bpf/frame-layout.ts': frameLayout(),
+  }
 }

@@ -1,10 +1,10 @@
+import { frameFileShift, frameKindShift, frameKinds } from '../bpf/frame-layout.ts'
 import { AgentError } from '../errors.ts'
 
-// Field positions of bpf/profiler/types.h, read as 32-bit halves: a BigInt a frame would dominate the window.
-const frameNative = 1
-const frameKernel = 2
-const frameJit = 3
-const frameInterpreted = 4
+// Fields are read as 32-bit halves: a BigInt a frame would dominate the window.
+const kindShift = frameKindShift - 32
+const scopeShift = frameFileShift - 32
+const fileBits = frameKindShift - frameFileShift
 
 export type FrameWordKind = 'native' | 'kernel' | 'jit' | 'interpreted'
 
@@ -31,25 +31,32 @@ export function decodeFrameWords(words: BigUint64Array, from: number, to: number
   for (let at = from; at < to; ) {
     const low = halves[at * 2]!
     const high = halves[at * 2 + 1]!
-    const kind = high >>> 28
-    const payloadWords = kind === frameNative ? 0 : kind === frameInterpreted ? 2 : 1
-    if (kind < frameNative || kind > frameInterpreted || at + 1 + payloadWords > to)
+    const kind = high >>> kindShift
+    const payloadWords = kind === frameKinds.native ? 0 : kind === frameKinds.interp ? 2 : 1
+    if (kind < frameKinds.native || kind > frameKinds.interp || at + 1 + payloadWords > to)
       throw new AgentError(
         'FRAME_WORD_INVALID',
         `word ${at} of the window's stacks is 0x${words[at]!.toString(16)}, no frame of this version; addon and agent differ, build the addon again`,
       )
     const header = words[at]!
     const payload = payloadWords > 0 ? words[at + 1]! : 0n
-    const scope = high >>> 4
-    const fileId = scope & 0xffffff
-    if (kind === frameNative)
-      frames.push({ kind: 'native', scope, position: (high & 0xf) * 2 ** 32 + low, fileId, header, payload })
-    else if (kind === frameKernel) {
+    const scope = high >>> scopeShift
+    const fileId = scope & (2 ** fileBits - 1)
+    if (kind === frameKinds.native)
+      frames.push({
+        kind: 'native',
+        scope,
+        position: (high & (2 ** scopeShift - 1)) * 2 ** 32 + low,
+        fileId,
+        header,
+        payload,
+      })
+    else if (kind === frameKinds.kernel) {
       const position = (halves[at * 2 + 3]! & 0xffff) * 2 ** 32 + halves[at * 2 + 2]!
       frames.push({ kind: 'kernel', scope, position, fileId: 0, header, payload })
     } else {
-      const name = kind === frameJit ? 'jit' : 'interpreted'
-      frames.push({ kind: name, scope: kind << 24, position: 0, fileId: 0, header, payload })
+      const name = kind === frameKinds.jit ? 'jit' : 'interpreted'
+      frames.push({ kind: name, scope: kind << fileBits, position: 0, fileId: 0, header, payload })
     }
     at += 1 + payloadWords
   }

@@ -1,4 +1,5 @@
 import type { FunctionInfo, Mapping, Profile } from '@strobe/profile'
+import { unwindResults } from '../bpf/frame-layout.ts'
 import type { NativeFile, NativeWindow } from '../bpf/native.ts'
 import type { ObservedWindow } from '../processes/process-table.ts'
 import { decodeFrameWords, type FrameWord } from './frame-words.ts'
@@ -36,8 +37,7 @@ export interface WindowProfile {
 }
 
 /** Results after which the stack is whole: STOP, zero return address, kernel thread. */
-const lastWholeResult = 2
-const truncatedResult = 3
+const lastWholeResult = unwindResults.kernelThread
 
 /**
  * Makes the one pprof body of a host's window. Each sample carries its series in the numeric label
@@ -168,7 +168,7 @@ function readStack(
     list.push(frame)
     last = frame
   }
-  if (result === truncatedResult) list.push(frames.marker('[truncated]'))
+  if (result === unwindResults.truncated) list.push(frames.marker('[truncated]'))
   else if (result > lastWholeResult)
     list.push(frames.marker(`[incomplete: ${(resultNames[result] ?? String(result)).replaceAll('_', ' ')}]`))
   // A whole stack without frames: a kernel thread while kernel stacks are off.
