@@ -25,7 +25,7 @@ export async function startUp(dataDir: string, ...flags: string[]): Promise<Up> 
       stream.on('data', chunk => {
         output += chunk
         const found = /http:\/\/localhost:\d+/.exec(output)
-        if (found) resolve(found[0])
+        if (found) resolve(found[0].replace('localhost', '127.0.0.1'))
       })
     child.once('exit', code => reject(new Error(`strobe up ended with ${code}: ${output}`)))
   })

@@ -42,7 +42,7 @@ export interface AgentOption {
 export const agentOptions: AgentOption[] = [
   {
     ...{ key: 'server', flag: 'server', variable: 'STROBE_SERVER', type: 'string', unit: '' },
-    default: 'localhost:4041',
+    default: '127.0.0.1:4041',
     sentence: 'Host and gRPC port of the server that profiles are sent to.',
   },
   {

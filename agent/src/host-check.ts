@@ -6,6 +6,8 @@ import type { HostCheck } from './ship/heartbeat.ts'
 export interface HostCheckReport {
   /** Whether this host can be profiled by this user. */
   ok: boolean
+  /** False when the launcher could not be asked; then the one item says why. */
+  isAnswer: boolean
   items: HostCheck[]
 }
 
@@ -43,19 +45,23 @@ export async function runHostCheck(prefix: readonly string[] = []): Promise<Host
 export function describeFailedChecks(report: HostCheckReport): string {
   if (report.ok) return ''
   const missing = report.items.filter(item => !item.ok && item.required)
+  const capabilities = missing.filter(item => item.name.startsWith('cap_'))
+  // Without the one the rest follows: seven lines would say "be root" seven times.
+  if (capabilities.length > 1)
+    return `this user may not load BPF programs: ${capabilities.map(item => item.name.toUpperCase()).join(', ')} are missing (${capabilities[0]!.fix || 'run as root'})`
   return missing
     .map(item => `${item.name}: ${item.detail.split('\n')[0]}${item.fix ? ` (${item.fix})` : ''}`)
     .join('; ')
 }
 
 function failed(name: string, detail: string, fix: string): HostCheckReport {
-  return { ok: false, items: [{ name, ok: false, required: true, detail, fix }] }
+  return { ok: false, isAnswer: false, items: [{ name, ok: false, required: true, detail, fix }] }
 }
 
 function parseReport(text: string): HostCheckReport | null {
   try {
-    const { ok, items } = JSON.parse(text) as HostCheckReport
-    return typeof ok === 'boolean' && Array.isArray(items) ? { ok, items } : null
+    const { ok, items } = JSON.parse(text) as Partial<HostCheckReport>
+    return typeof ok === 'boolean' && Array.isArray(items) ? { ok, isAnswer: true, items } : null
   } catch {
     return null
   }

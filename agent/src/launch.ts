@@ -101,6 +101,8 @@ async function launch(
   let report: HostCheckReport | null = null
   if (config.output !== 'pipe') {
     report = await runHostCheck(prefix)
+    // No sudo, or one that asks where nobody answers: what this user lacks says more than sudo's refusal.
+    if (!report.ok && prefix.length > 0 && !report.isAnswer) report = await runHostCheck()
     prepareSpool(config.spoolDir, report.ok ? uid : null)
   }
 

@@ -46,7 +46,7 @@ export function createApiClient(server: string): ApiClient {
     } catch (error) {
       const cause = (error as { cause?: { code?: string; message?: string } }).cause
       throw new CliError(
-        `no server answers at ${base.href} (${cause?.code ?? cause?.message ?? (error as Error).message}); start one with strobe up, or name another with --server`,
+        `no server answers at ${displayUrl(base.href)} (${cause?.code ?? cause?.message ?? (error as Error).message}); start one with strobe up, or name another with --server`,
         exitCodes.unreachable,
         { cause: error },
       )
@@ -74,10 +74,17 @@ export function createApiClient(server: string): ApiClient {
   }
 }
 
+/** An address of this server as people write it. */
+export function displayUrl(url: string): string {
+  return url.replace('//127.0.0.1:', '//localhost:')
+}
+
 function readBase(server: string): URL {
   const text = /^[a-z]+:\/\//i.test(server) ? server : `http://${server}`
   try {
     const url = new URL(text.endsWith('/') ? text : `${text}/`)
+    // RFC 6761: localhost is this machine, whether or not its /etc/hosts says so.
+    if (url.hostname === 'localhost') url.hostname = '127.0.0.1'
     if (url.protocol === 'http:' || url.protocol === 'https:') return url
   } catch {
     // Said below.

@@ -15,7 +15,7 @@ const parallel = 8
  * ago; older or half-finished data is replaced. Returns how many requests were sent.
  */
 export async function seedDemo(
-  server: { apiUrl: string; grpcAddress: string },
+  server: { url: string; grpcAddress: string },
   dataDir: string,
   progress: Progress,
   signal: AbortSignal,
@@ -25,12 +25,12 @@ export async function seedDemo(
     text => Number((JSON.parse(text) as { endMs: number }).endMs),
     () => 0,
   )
-  const { services } = await createApiClient(server.apiUrl).get<{ services: unknown[] }>('services', {
+  const { services } = await createApiClient(server.url).get<{ services: unknown[] }>('services', {
     from: `now-${days}d`,
   })
   if (services.length > 0 && Date.now() - seededAt < staleMs) return 0
   if (services.length > 0)
-    await fetch(new URL('api/v1/demo-data', server.apiUrl), {
+    await fetch(new URL('api/v1/demo-data', server.url), {
       method: 'DELETE',
       headers: { 'content-type': 'application/json' },
     })

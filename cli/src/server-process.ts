@@ -11,10 +11,7 @@ export interface InvokingUser {
 }
 
 export interface ServerProcess {
-  /** For people: the name in it may be one that only a browser resolves. */
   url: string
-  /** For this program: by address, since a minimal host has no localhost in its /etc/hosts. */
-  apiUrl: string
   /** host:port */
   grpcAddress: string
   /** Resolves with the exit code when the process is gone, whatever ended it. */
@@ -88,7 +85,6 @@ export async function startServerProcess(
   const { url, grpcAddress } = await ready
   return {
     url,
-    apiUrl: url.replace('//localhost:', '//127.0.0.1:'),
     grpcAddress,
     ended,
     stop: () => {

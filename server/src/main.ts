@@ -141,7 +141,8 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
     }
     const host =
       config.listen.includes(':') && !config.listen.startsWith('[') ? `[${config.listen}]` : config.listen
-    const url = `http://${host === '127.0.0.1' ? 'localhost' : host}:${port}/`
+    // By address: a minimal host has no localhost in its /etc/hosts.
+    const url = `http://${host}:${port}/`
     handle = createApp({
       context: {
         queries: {

@@ -41,7 +41,7 @@ async function start(asUser: 'root' | 'plain user', ...args: string[]) {
       stream.on('data', chunk => {
         output += chunk
         const found = /http:\/\/localhost:\d+/.exec(output)
-        if (found) resolve(found[0])
+        if (found) resolve(found[0].replace('localhost', '127.0.0.1'))
       })
     child.once('close', code => reject(new Error(`npm start ended with ${code}:\n${output}`)))
   })

@@ -1,5 +1,6 @@
 import { readConfig, type ServerConfig, serverOptions } from '@strobe/server'
 import type { Command } from 'commander'
+import { displayUrl } from '../api-client.ts'
 import type { CommandContext } from '../command.ts'
 
 /** Options of the server, from its own list of settings. */
@@ -34,7 +35,10 @@ export function configure(command: Command, context: CommandContext): void {
       exitCode = await serveUntilSignal(config, server => {
         const ready = { type: 'ready', url: server.url, grpcAddress: server.grpcAddress }
         if (process.send) process.send(ready)
-        else context.note(`Strobe is on ${server.url}, agents send to ${server.grpcAddress}. Ctrl-C ends it.`)
+        else
+          context.note(
+            `Strobe is on ${displayUrl(server.url)}, agents send to ${server.grpcAddress}. Ctrl-C ends it.`,
+          )
       })
     } catch (error) {
       // The channel to `strobe up` would keep a server alive that did not start.

@@ -2,6 +2,7 @@ import { userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { AgentHandle } from '@strobe/agent'
 import type { Command } from 'commander'
+import { displayUrl } from '../api-client.ts'
 import { CliError, type CommandContext, exitCodes } from '../command.ts'
 import { createProgress } from '../progress.ts'
 import { seedDemo } from '../seed-demo.ts'
@@ -33,7 +34,7 @@ async function runUp(options: Options, context: CommandContext): Promise<void> {
   const dataDir = resolve(given ?? (isDemo ? '.strobe/demo' : '.strobe'))
   const running = await findRunning(options.port)
   if (running?.dataDir === dataDir) {
-    context.note(`Strobe already runs on ${running.address} with the data in ${dataDir}.`)
+    context.note(`Strobe already runs on ${displayUrl(running.address)} with the data in ${dataDir}.`)
     return
   }
 
@@ -43,8 +44,9 @@ async function runUp(options: Options, context: CommandContext): Promise<void> {
   context.note('Starting the store, the server and the page ...')
   const flags = ['--port', options.port, '--grpc-port', options.grpcPort, '--data', dataDir]
   const server = await startServerProcess(isDemo ? [...flags, '--demo'] : flags, dataDir, user)
-  context.note(`\n  Open  ${server.url}\n`)
-  const tunnel = describeTunnel(server.url, context.env)
+  const url = displayUrl(server.url)
+  context.note(`\n  Open  ${url}\n`)
+  const tunnel = describeTunnel(url, context.env)
   if (tunnel) context.note(tunnel)
 
   const work = new AbortController()
