@@ -1,5 +1,5 @@
 /** The README's commands, on a Debian root that holds git, Node and npm and nothing else. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { afterEach, expect, test } from 'vitest'
 
@@ -97,4 +97,11 @@ fresh(name('npm start -- --demo needs no root'), async () => {
   })
   expect(services.every(service => service.demo)).toBe(true)
   console.log(`cold npm start -- --demo: ${seconds().toFixed(0)} s`)
+})
+
+fresh(name('npm run uninstall leaves nothing that set-up made'), () => {
+  const made = 'node_modules ui/dist .strobe'
+  const script = `npm run setup && ls -d ${made} && npm run uninstall && ! ls -d ${made}`
+  const output = execFileSync(freshRoot, ['-u', '--', 'sh', '-c', script], { encoding: 'utf8' })
+  expect(output).toContain('deleting node_modules')
 })
