@@ -4,6 +4,9 @@ import { Command, CommanderError } from 'commander'
 import { CliError, type CommandContext, exitCodes } from './command.ts'
 import { commands } from './registry.ts'
 
+// The name in ps, and so the service that a profile of this host shows.
+process.title = 'strobe'
+
 const context: CommandContext = {
   env: process.env,
   print: text => process.stdout.write(`${text}\n`),
