@@ -83,12 +83,12 @@ async function vitest(project, filters) {
     file => file.status === 'failed' && file.assertionResults.length === 0,
   ).length
   const failed = failedTests + brokenFiles || (code === 0 ? 0 : 1)
-  // Tests that cannot run here say why in their name: `name [not run: reason]`.
+  // Tests that cannot run here say why in a title of theirs: `title (not run: reason)`.
   const notRun = tests
     .filter(test => test.status !== 'passed' && test.status !== 'failed')
     .map(test => {
-      const [, what, why] = /^(.*?)(?: [[(]not run: (.*)[\])])?$/s.exec(test.fullName)
-      return { what, why: why ?? 'skipped in the code' }
+      const [, why] = /[[(](?:not run|skipped): ([^\])]*)[\])]/.exec(test.fullName) ?? []
+      return { what: test.fullName, why: why ?? `skipped in the code: ${test.fullName}` }
     })
   return { passed, failed, notRun }
 }

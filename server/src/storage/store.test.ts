@@ -341,3 +341,19 @@ test('heartbeats keep their milliseconds and their counters', async () => {
     ],
   ])
 })
+
+test('a heartbeat that does not say when its agent started is kept', async () => {
+  const agent = {
+    host: 'h2',
+    version: '1',
+    kernel: '6.1',
+    state: 'healthy',
+    reason: '',
+    checks: [],
+    counters: {},
+  }
+  await writeAgents(client, 'default', [{ ...agent, startedAtMs: 0, lastSeenMs: nowMs }])
+  expect(await select("SELECT toUnixTimestamp64Milli(started_at) FROM agents WHERE host = 'h2'")).toEqual([
+    [0],
+  ])
+})

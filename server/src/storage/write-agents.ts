@@ -28,11 +28,16 @@ export async function writeAgents(
       kernel: agent.kernel,
       state: agent.state,
       reason: agent.reason,
-      started_at: (agent.startedAtMs / 1000).toFixed(3),
+      started_at: formatSeconds(agent.startedAtMs),
       checks: JSON.stringify(agent.checks),
       counters: JSON.stringify(agent.counters),
-      last_seen: (agent.lastSeenMs / 1000).toFixed(3),
+      last_seen: formatSeconds(agent.lastSeenMs),
     })),
     format: 'JSONEachRow',
   })
+}
+
+/** As the store reads a DateTime64: it takes a number of fewer than ten digits, such as 0, for something else. */
+function formatSeconds(ms: number): string {
+  return (ms / 1000).toFixed(3).padStart('0000000000.000'.length, '0')
 }
