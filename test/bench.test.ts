@@ -1,0 +1,64 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { cannotProfile } from './agent-record.ts'
+
+const main = fileURLToPath(new URL('../bench/main.ts', import.meta.url))
+let folder: string
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'strobe-bench-test-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+/** Figures by name: all numbers, whatever they say at this scale. */
+async function runBench(name: string): Promise<Map<string, number>> {
+  const { stdout } = await promisify(execFile)(process.execPath, [main, name, '--smoke', '--results', folder])
+  const lines = stdout.trim().split('\n')
+  for (const line of lines)
+    expect(line).toMatch(/^[a-z0-9_]+ \d[\d.e-]* \S+ (-|[<>]=\d[\d.e-]*) (ok|short|-)$/)
+  const file = readdirSync(folder).find(each => each.endsWith(`-${name}.json`))!
+  const record = JSON.parse(readFileSync(join(folder, file), 'utf8'))
+  expect(record).toMatchObject({ bench: name, scale: 'smoke', machine: { cores: expect.any(Number) } })
+  expect(record.figures.map((figure: { name: string }) => figure.name)).toEqual(
+    lines.map(line => line.split(' ')[0]),
+  )
+  return new Map(lines.map(line => [line.split(' ')[0]!, Number(line.split(' ')[1])]))
+}
+
+test('npm run bench -- ingest stores what it says', async () => {
+  const figures = await runBench('ingest')
+  expect(figures.get('cpu_per_profile')).toBeGreaterThan(0)
+  // 80 profiles of 129 to 239 stacks and 400 of 8.
+  expect(figures.get('stored_samples')).toBeGreaterThan(80 * 129 + 400 * 8)
+  expect(figures.get('stored_samples')).toBeLessThan(80 * 239 + 400 * 8)
+})
+
+test('npm run bench -- query has an answer beside the bare scan', async () => {
+  const figures = await runBench('query')
+  expect(figures.get('flamegraph_24h_cpu')).toBeGreaterThan(0)
+  expect(figures.has('bare_scan_24h_cpu')).toBe(true)
+  expect(figures.has('event_loop_delay_p99')).toBe(true)
+})
+
+describe.skipIf(cannotProfile !== '')(`where BPF loads${cannotProfile}`, () => {
+  test('npm run bench -- agent walks the depth that it spins at', async () => {
+    const figures = await runBench('agent')
+    // 101 frames of recursion and what calls it.
+    expect(figures.get('walk_warm_frames')).toBeGreaterThan(100)
+    expect(figures.get('walk_warm_frames')).toBeLessThan(112)
+    expect(figures.get('walk_warm_beside_kernel')).toBeGreaterThan(0)
+    expect(figures.get('of_which_bpf_maps')).toBeGreaterThan(0)
+  })
+})
+
+test('a name that is no bench is refused with those that are', async () => {
+  await expect(promisify(execFile)(process.execPath, [main, 'speed'])).rejects.toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('agent, ingest, query'),
+  })
+})
