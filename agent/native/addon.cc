@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "demangle.h"
+#include "process_files.h"
 #include "session.h"
 
 namespace strobe {
@@ -92,6 +93,8 @@ Napi::Object to_object(Napi::Env env, const CollectedWindow& collected) {
     process.Set("cmdline", to_array(env, from.text.cmdline));
     process.Set("cgroup", from.text.cgroup);
     process.Set("cwd", from.text.cwd);
+    process.Set("uid", from.text.uid);
+    process.Set("environment", to_array(env, from.text.environment));
     processes.Set(static_cast<uint32_t>(i), process);
   }
   object.Set("processes", processes);
@@ -267,6 +270,78 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   std::shared_ptr<Session> session_;
 };
 
+class ProcessFilesObject : public Napi::ObjectWrap<ProcessFilesObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(
+        env, "NativeProcessFiles",
+        {InstanceMethod<&ProcessFilesObject::read>("read"), InstanceMethod<&ProcessFilesObject::list>("list"),
+         InstanceMethod<&ProcessFilesObject::executable>("executable")});
+  }
+  explicit ProcessFilesObject(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<ProcessFilesObject>(info), files_(std::make_shared<ProcessFiles>()) {}
+
+ private:
+  struct Target {
+    uint32_t pid;
+    uint64_t start_boottime;
+    std::string path;
+  };
+  static Target target_of(const Napi::CallbackInfo& info) {
+    bool lossless = false;
+    if (info.Length() < 3 || !info[0].IsNumber() || !info[1].IsBigInt() || !info[2].IsString())
+      throw coded_error(info.Env(), "ARGUMENT_INVALID: a file is named by pid, start (bigint) and path");
+    return {info[0].As<Napi::Number>().Uint32Value(), info[1].As<Napi::BigInt>().Uint64Value(&lossless),
+            info[2].As<Napi::String>().Utf8Value()};
+  }
+  static Napi::Value to_file(Napi::Env env, const ProcessFile& file) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("reason", file.reason);
+    object.Set("bytes", to_typed<Napi::Uint8Array>(env, file.bytes));
+    return object;
+  }
+
+  Napi::Value read(const Napi::CallbackInfo& info) {
+    Target target = target_of(info);
+    double max_bytes =
+        info.Length() > 3 && info[3].IsNumber() ? info[3].As<Napi::Number>().DoubleValue() : -1;
+    if (!(max_bytes >= 0 && max_bytes <= 1 << 24))
+      throw coded_error(info.Env(), "ARGUMENT_INVALID: maxBytes must be a number from 0 to 16777216");
+    return Task<ProcessFile>::run(
+        info.Env(),
+        [files = files_, target, max_bytes] {
+          return files->read(target.pid, target.start_boottime, target.path, static_cast<size_t>(max_bytes));
+        },
+        to_file);
+  }
+  Napi::Value list(const Napi::CallbackInfo& info) {
+    Target target = target_of(info);
+    return Task<ProcessFile>::run(
+        info.Env(),
+        [files = files_, target] { return files->list(target.pid, target.start_boottime, target.path); },
+        to_file);
+  }
+  Napi::Value executable(const Napi::CallbackInfo& info) {
+    Target target = target_of(info);
+    return Task<ExecutableFacts>::run(
+        info.Env(),
+        [files = files_, target] {
+          return files->executable(target.pid, target.start_boottime, target.path);
+        },
+        [](Napi::Env env, const ExecutableFacts& facts) -> Napi::Value {
+          Napi::Object object = Napi::Object::New(env);
+          object.Set("reason", facts.reason);
+          object.Set("buildId", facts.build_id);
+          object.Set("owner", facts.owner == PackageOwner::kPackage ? "package"
+                              : facts.owner == PackageOwner::kNone  ? "none"
+                                                                    : "unknown");
+          return object;
+        });
+  }
+
+  std::shared_ptr<ProcessFiles> files_;
+};
+
 Napi::Value demangle_name(const Napi::CallbackInfo& info) {
   if (info.Length() < 1 || !info[0].IsString())
     throw coded_error(info.Env(), "ARGUMENT_INVALID: demangle takes a string");
@@ -279,6 +354,12 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("openSession",
               Napi::Function::New(env, [session_class](const Napi::CallbackInfo& info) -> Napi::Value {
                 return session_class->New({info.Length() > 0 ? info[0] : info.Env().Undefined()});
+              }));
+  auto files_class =
+      std::make_shared<Napi::FunctionReference>(Napi::Persistent(ProcessFilesObject::define(env)));
+  exports.Set("openProcessFiles",
+              Napi::Function::New(env, [files_class](const Napi::CallbackInfo&) -> Napi::Value {
+                return files_class->New({});
               }));
   exports.Set("demangle", Napi::Function::New(env, demangle_name));
   std::vector<std::string> names(kResultNames, kResultNames + RESULT_COUNT);

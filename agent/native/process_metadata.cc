@@ -12,7 +12,6 @@
 #include <chrono>
 #include <string_view>
 
-#include "owned.h"
 #include "process_tracker.h"
 
 namespace strobe {
@@ -24,6 +23,10 @@ constexpr size_t kMaxArguments = 64;
 constexpr size_t kMaxArgumentBytes = 4096;
 constexpr size_t kMaxCgroupBytes = 16384;
 constexpr size_t kMaxStatusBytes = 16384;
+constexpr size_t kMaxEnvironmentBytes = 65536;
+constexpr size_t kMaxVariableBytes = 4096;
+/* The rest of an environment is full of secrets: it is read past, and never kept. */
+constexpr std::string_view kVariables[] = {"OTEL_SERVICE_NAME=", "OTEL_RESOURCE_ATTRIBUTES="};
 constexpr uint64_t kKeepWindows = 30;
 constexpr uint64_t kTickNs = 10'000'000ULL; /* USER_HZ is 100 in the ABI of /proc */
 
@@ -77,28 +80,72 @@ std::vector<std::string> split_arguments(const std::string& text) {
   return arguments;
 }
 
+/* The first of each name, as getenv finds it; one longer than the bound is left out. */
+std::vector<std::string> pick_variables(const std::string& environment) {
+  std::vector<std::string> picked;
+  for (std::string_view name : kVariables) {
+    for (size_t from = 0; from < environment.size();) {
+      size_t end = environment.find('\0', from);
+      if (end == std::string::npos) end = environment.size();
+      std::string_view variable(environment.data() + from, end - from);
+      from = end + 1;
+      if (variable.substr(0, name.size()) != name) continue;
+      if (variable.size() <= kMaxVariableBytes) picked.emplace_back(variable);
+      break;
+    }
+  }
+  return picked;
+}
+
+/* Links of /proc show a path below a chroot as we see it; the process sees it without the prefix. */
+std::string below_root(std::string path, const std::string& root) {
+  if (root.size() > 1 && path.size() > root.size() && path[root.size()] == '/' &&
+      path.compare(0, root.size(), root) == 0)
+    path.erase(0, root.size());
+  return path;
+}
+
 /* False when the pid is gone or belongs to another process. */
 bool read_process(const ProcessKey& key, ProcessText* text) {
-  char name[40];
-  snprintf(name, sizeof name, "/proc/%u", key.pid);
-  OwnedFd dir(open(name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  OwnedFd dir = process_open(key.pid, key.start_boottime);
   if (!dir) return false;
-  /* The descriptor stands for one process; its start time says whether it is ours. */
-  uint64_t ticks = start_ticks(read_at(dir.get(), "stat", 4096));
-  if (ticks != key.start_boottime / kTickNs) return false;
   ProcessText read;
-  read.ns_pid = innermost_pid(read_at(dir.get(), "status", kMaxStatusBytes));
-  read.comm = read_at(dir.get(), "comm", 64);
+  std::string status = process_read(dir, "status", kMaxStatusBytes);
+  uint32_t gid;
+  read.ns_pid = innermost_pid(status);
+  process_ids(status, &read.uid, &gid);
+  read.comm = process_read(dir, "comm", 64);
   while (!read.comm.empty() && read.comm.back() == '\n') read.comm.pop_back();
-  read.exe = read_link(dir.get(), "exe");
-  read.cmdline = split_arguments(read_at(dir.get(), "cmdline", kMaxArgumentBytes));
-  read.cgroup = read_at(dir.get(), "cgroup", kMaxCgroupBytes);
-  read.cwd = read_link(dir.get(), "cwd");
+  std::string root = read_link(dir.get(), "root");
+  read.exe = below_root(read_link(dir.get(), "exe"), root);
+  read.cmdline = split_arguments(process_read(dir, "cmdline", kMaxArgumentBytes));
+  read.cgroup = process_read(dir, "cgroup", kMaxCgroupBytes);
+  read.cwd = below_root(read_link(dir.get(), "cwd"), root);
+  read.environment = pick_variables(process_read(dir, "environ", kMaxEnvironmentBytes));
   *text = std::move(read);
   return true;
 }
 
 }  // namespace
+
+OwnedFd process_open(uint32_t pid, uint64_t start_boottime) {
+  char name[40];
+  snprintf(name, sizeof name, "/proc/%u", pid);
+  OwnedFd dir(open(name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (dir && start_ticks(read_at(dir.get(), "stat", 4096)) != start_boottime / kTickNs) dir.reset();
+  return dir;
+}
+
+std::string process_read(const OwnedFd& process, const char* name, size_t limit) {
+  return read_at(process.get(), name, limit);
+}
+
+bool process_ids(const std::string& status, uint32_t* uid, uint32_t* gid) {
+  size_t uids = status.find("\nUid:"), gids = status.find("\nGid:");
+  return uids != std::string::npos && gids != std::string::npos &&
+         sscanf(status.c_str() + uids + 5, "%*u %u", uid) == 1 &&
+         sscanf(status.c_str() + gids + 5, "%*u %u", gid) == 1;
+}
 
 ProcessMetadata::~ProcessMetadata() { stop(); }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "counters.h"
+#include "owned.h"
 
 namespace strobe {
 
@@ -41,7 +42,18 @@ struct ProcessText {
   std::vector<std::string> cmdline; /* at most 64 arguments of 4 KiB in all */
   std::string cgroup;
   std::string cwd;
+  uint32_t uid = 0; /* effective */
+  /* NAME=value of the few variables named in process_metadata.cc; nothing else of the environment is kept. */
+  std::vector<std::string> environment;
 };
+
+/* The folder in /proc of the process that has this pid and started then; empty when there is none. The
+ * descriptor goes on to stand for that process when the pid is given to another. */
+OwnedFd process_open(uint32_t pid, uint64_t start_boottime);
+/* At most limit bytes of a file below it; '' when it cannot be read. */
+std::string process_read(const OwnedFd& process, const char* name, size_t limit);
+/* Effective uid and gid by the text of /proc/PID/status; nothing when it has none. */
+bool process_ids(const std::string& status, uint32_t* uid, uint32_t* gid);
 
 /*
  * What a process is called, read from /proc soon after its first sample and kept after its death.

@@ -16,6 +16,8 @@ export interface AgentConfig {
   hostName: string
   /** 'all', 'none' (until told otherwise), or a pid whose descendants count too. */
   target: string
+  /** Path of a file of relabel rules, '' without. */
+  relabelFile: string
   callTimeoutMs: number
   shutdownTimeoutMs: number
   logLevel: string
@@ -134,6 +136,18 @@ export const agentOptions: AgentOption[] = [
     ...{ key: 'target', flag: 'target', variable: 'STROBE_TARGET', type: 'string', unit: '' },
     default: 'all',
     sentence: 'What is profiled: `all`, or a process id, which stands for it and its descendants.',
+  },
+  {
+    ...{
+      key: 'relabelFile',
+      flag: 'relabel-file',
+      variable: 'STROBE_RELABEL_FILE',
+      type: 'string',
+      unit: '',
+    },
+    default: '',
+    sentence:
+      'File of rules that name services and choose processes, in Prometheus syntax; see docs/labels.md.',
   },
   {
     ...{ key: 'callTimeoutMs', flag: 'call-timeout', variable: 'STROBE_CALL_TIMEOUT_MS' },

@@ -8,6 +8,7 @@ export const agentErrors = {
   FRAME_WORD_INVALID:
     'A stack from the addon holds a word of no known kind: addon and agent are of different versions.',
   PIPE_MESSAGE_INVALID: 'What came down the pipe of the agent cannot be read.',
+  RELABEL_FILE_INVALID: 'The file of relabel rules cannot be read; the message names every mistake in it.',
   SPOOL_UNUSABLE: 'The spool folder cannot be written.',
 } as const
 

@@ -26,6 +26,11 @@ function testAddon(nextWindow: (index: number) => NativeWindow): NativeAddon {
   let windows = 0
   return {
     resultNames: ['complete'],
+    openProcessFiles: () => ({
+      read: () => Promise.resolve({ reason: 'FILE_MISSING', bytes: new Uint8Array() }),
+      list: () => Promise.resolve({ reason: 'FILE_MISSING', bytes: new Uint8Array() }),
+      executable: () => Promise.resolve({ reason: '', buildId: '', owner: 'none' }),
+    }),
     demangle: name => name,
     openSession: () => ({
       start() {},

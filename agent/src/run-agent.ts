@@ -9,7 +9,8 @@ import type { AgentConfig } from './config.ts'
 import { readControl } from './control.ts'
 import { AgentMetrics } from './metrics.ts'
 import { readProcessStat } from './processes/process-stat.ts'
-import { ProcessTable } from './processes/process-table.ts'
+import { ProcessTable, type ProcessTableOptions } from './processes/process-table.ts'
+import { ServiceVersions } from './processes/service-versions.ts'
 import { ProfilingTarget } from './processes/target.ts'
 import { SymbolCache } from './profiles/symbol-cache.ts'
 import { buildWindowBatch, type ClockReading } from './profiles/window-batch.ts'
@@ -53,8 +54,9 @@ export async function runAgent(parts: AgentParts): Promise<void> {
 
   const client = config.output === 'server' ? new IngestClient(config.server, config.callTimeoutMs) : null
   const sink = client ? await openShipper(client, config, metrics, log, health) : new PipeSink(output)
+  const relabel = await openRelabel(config.relabelFile)
   const profiler =
-    'addon' in parts.profiler ? openProfiler(parts.profiler, parts, metrics, target, sink) : null
+    'addon' in parts.profiler ? openProfiler(parts.profiler, parts, metrics, target, sink, relabel) : null
   const facts = (): HeartbeatFacts => ({
     ...health.facts(),
     counters: { ...profiler?.counters(), ...metrics.snapshot() },
@@ -81,6 +83,14 @@ export async function runAgent(parts: AgentParts): Promise<void> {
     await writeJson(output, pipeMessageType.end, end).catch(() => {})
   }
   log.info({ counters: metrics.snapshot() }, 'agent ended')
+}
+
+/** The parser of the rules is loaded only where there are rules: it is memory. */
+async function openRelabel(file: string): Promise<ProcessTableOptions['relabel']> {
+  if (!file) return undefined
+  const { applyRelabelRules, loadRelabelRules } = await import('./processes/relabel.ts')
+  const rules = loadRelabelRules(file)
+  return (labels, sources) => applyRelabelRules(rules, labels, sources)
 }
 
 function once(signal: AbortSignal): Promise<void> {
@@ -130,11 +140,21 @@ function openProfiler(
   metrics: AgentMetrics,
   target: ProfilingTarget,
   sink: Sink,
+  relabel: ProcessTableOptions['relabel'],
 ): Profiler {
   const { config, log, stop } = parts
   const { addon, handles } = profiler
   const session: NativeSession = addon.openSession({ handles, symbolCacheBytes: config.symbolCacheBytes / 2 })
   session.start()
+  const versions = new ServiceVersions({
+    files: addon.openProcessFiles(),
+    readStat: readProcessStat,
+    maxLookups: 500,
+    // What is read later than the window ends shifts its expected samples by as much.
+    maxLookupMs: config.windowMs / 20,
+    onNone: reason => metrics.add(`versions_none_${reason}`),
+    now: () => performance.now(),
+  })
   const options = {
     session,
     processes: new ProcessTable({
@@ -144,6 +164,8 @@ function openProfiler(
       readStat: readProcessStat,
       maxSeries: config.maxSeries,
       includes: process => target.includes(process),
+      versionOf: process => versions.versionOf(process),
+      ...(relabel && { relabel }),
     }),
     symbols: new SymbolCache(config.symbolCacheBytes / 2),
     metrics,
@@ -156,6 +178,7 @@ function openProfiler(
     try {
       const window = await session.collect()
       target.learn(window.processes)
+      await versions.learn(window.processes.filter(process => target.includes(process)))
       const batch = await buildWindowBatch(window, options)
       if (batch) await sink.put(batch)
     } catch (error) {

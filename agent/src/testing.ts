@@ -11,7 +11,7 @@ export function nativeProcess(fields: Partial<NativeProcess>): NativeProcess {
       comm: 'prog',
       exe: '/usr/bin/prog',
     },
-    ...{ cmdline: ['prog'], cgroup: '0::/', cwd: '/' },
+    ...{ cmdline: ['prog'], cgroup: '0::/', cwd: '/', uid: 0, environment: [] },
     ...fields,
   }
 }

@@ -47,6 +47,10 @@ export interface NativeProcess {
   /** Text of /proc/PID/cgroup, '' when it was gone. */
   cgroup: string
   cwd: string
+  /** Effective, 0 when it was gone. */
+  uid: number
+  /** `NAME=value` of OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES where set; no other variable is read. */
+  environment: string[]
 }
 
 /** What was sampled since the last collect. Indices point into the arrays of the same object. */
@@ -109,7 +113,35 @@ export interface NativeSession {
   stop(): Promise<void>
 }
 
+/** reason: '' when it was read; PROCESS_GONE, FILE_MISSING, FILE_DENIED, FILE_NOT_REGULAR or FILE_HUNG. */
+export interface NativeProcessFile {
+  reason: string
+  bytes: Uint8Array
+}
+
+/**
+ * Files as another process sees them: paths are resolved inside its root, only regular files that the
+ * process itself may read are opened, and a read that hangs is given up after two seconds (FILE_HUNG).
+ * Ask one thing at a time: each waits on one of Node's few worker threads.
+ */
+export interface NativeProcessFiles {
+  /** The first maxBytes, at most 16 MiB. */
+  read(pid: number, startBoottime: bigint, path: string, maxBytes: number): Promise<NativeProcessFile>
+  /** Names in a folder, a line each, at most 4,096. */
+  list(pid: number, startBoottime: bigint, path: string): Promise<NativeProcessFile>
+  /**
+   * Of the main executable. owner: whether a package of the distribution brought the file at path;
+   * unknown where the process's root has no dpkg database, or the path is ''.
+   */
+  executable(
+    pid: number,
+    startBoottime: bigint,
+    path: string,
+  ): Promise<{ reason: string; buildId: string; owner: 'package' | 'none' | 'unknown' }>
+}
+
 export interface NativeAddon {
+  openProcessFiles(): NativeProcessFiles
   /** Throws an Error with a code (HANDLES_INVALID, MAP_FAILED, ...). */
   openSession(options: SessionOptions): NativeSession
   /** C++ (Itanium) and Rust (legacy, v0) names; others come back as they are. */

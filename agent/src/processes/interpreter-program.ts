@@ -59,18 +59,41 @@ export function interpreterProgram(executable: string, cmdline: readonly string[
   const line = commandLines.find(candidate => candidate.executable.test(executable))
   if (!line) return ''
   const rewritten = processTitle(line, cmdline)
-  if (rewritten) return rewritten
+  return rewritten || programName(findProgram(line, cmdline)?.text ?? '', cwd)
+}
+
+export function isInterpreter(executable: string): boolean {
+  return commandLines.some(line => line.executable.test(executable))
+}
+
+/** text: as it stands on the command line. isModule: named by a flag such as -m, not by a path. */
+export interface InterpretedProgram {
+  text: string
+  isModule: boolean
+}
+
+/** What an interpreter was told to run; null when it is no interpreter or its code stands on the line. */
+export function interpretedProgram(
+  executable: string,
+  cmdline: readonly string[],
+): InterpretedProgram | null {
+  const line = commandLines.find(candidate => candidate.executable.test(executable))
+  return line && !processTitle(line, cmdline) ? findProgram(line, cmdline) : null
+}
+
+function findProgram(line: CommandLine, cmdline: readonly string[]): InterpretedProgram | null {
   for (let index = 1; index < cmdline.length; index++) {
     const argument = cmdline[index]!
-    if (argument === '--') return programName(cmdline[index + 1] ?? '', cwd)
-    if (line.program.test(argument)) return programName(cmdline[index + 1] ?? '', cwd)
-    if (line.inline.test(argument)) return ''
+    if (argument === '--') return { text: cmdline[index + 1] ?? '', isModule: false }
+    if (line.program.test(argument))
+      return { text: cmdline[index + 1] ?? '', isModule: !/^(-jar|-f)$/.test(argument) }
+    if (line.inline.test(argument)) return null
     if (line.takesValue.test(argument)) index++
     // deno and bun run FILE, node inspect FILE, dotnet exec FILE
     else if (!argument.startsWith('-') && argument !== '' && !/^(run|inspect|exec)$/.test(argument))
-      return programName(argument, cwd)
+      return { text: argument, isModule: false }
   }
-  return ''
+  return null
 }
 
 /** Programs that rewrite their command line: `gunicorn: master [shop]`, `puma 6.4 (tcp://...)`. */

@@ -28,6 +28,12 @@ describe('service of a process', () => {
     ['a container of nothing', { exe: '', comm: '', cgroup: `0::/docker/${id}` }, '4c01db0b339c'],
     ['a script', { exe: '/usr/bin/python3.11', cmdline: ['python3', '-u', '/srv/cart.py'] }, 'cart'],
   ]
+  const otel = ['OTEL_SERVICE_NAME=cart', 'OTEL_RESOURCE_ATTRIBUTES=service.name=x']
+  cases.push([
+    'OTEL_SERVICE_NAME before a unit',
+    { cgroup: '0::/system.slice/a.service', environment: otel },
+    'cart',
+  ])
   test.each(cases)('%s', (_, process, service) => {
     expect(serviceName(nativeProcess(process), false)).toBe(service)
   })
@@ -96,12 +102,38 @@ test('a command line that the program rewrote names it', () => {
 
 test('labels are sorted by name and none is empty', () => {
   const process = nativeProcess({ exe: '/app/api', cgroup: `0::/docker/${id}` })
-  expect(seriesLabels(process, false, 'api', 'h1')).toEqual([
+  expect(seriesLabels(process, false, { name: 'api', version: '' }, 'h1')).toEqual([
     ['container_id', id],
     ['host_name', 'h1'],
     ['process_executable_name', 'api'],
     ['service_name', 'api'],
   ])
+})
+
+test('pod and OpenTelemetry attributes become labels', () => {
+  const environment = ['OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop,deployment.environment.name=prod']
+  const cgroup = '0::/kubepods/besteffort/pod0f7c1d3e-1111-2222-3333-444455556666'
+  const process = nativeProcess({ exe: '/app/api', cgroup, environment })
+  expect(seriesLabels(process, false, { name: 'api', version: '1' }, 'h1').flat()).toEqual([
+    ...['deployment_environment', 'prod', 'host_name', 'h1'],
+    ...['k8s_pod_uid', '0f7c1d3e-1111-2222-3333-444455556666', 'process_executable_name', 'api'],
+    ...['service_name', 'api', 'service_namespace', 'shop', 'service_version', '1'],
+  ])
+})
+
+const uid = '0f7c1d3e-1111-2222-3333-444455556666'
+const slice = `kubepods-burstable-pod${uid.replaceAll('-', '_')}.slice`
+test.each([
+  [`0::/kubepods.slice/kubepods-burstable.slice/${slice}/cri-containerd-${id}.scope`, id, uid],
+  [`0::/kubepods.slice/kubepods-pod${uid.replaceAll('-', '_')}.slice/crio-${id}.scope`, id, uid],
+  [`4:memory:/kubepods/burstable/pod${uid}/${id}\n0::/`, id, uid],
+  [`0::/../../kubepods-besteffort.slice/kubepods-besteffort-pod${uid.replaceAll('-', '_')}.slice`, '', uid],
+  ['0::/kubepods/pod0123456789abcdef0123456789abcdef/x', '', '0123456789abcdef0123456789abcdef'],
+  [`0::/machine.slice/libpod-${id}.scope`, id, ''],
+  [`0::/machine.slice/libpod-payload-${id}`, id, ''],
+  ['0::/podman-1.slice', '', ''],
+])('pod of %s', (text, containerId, podUid) => {
+  expect(parseCgroup(text)).toMatchObject({ containerId, podUid })
 })
 
 test('a value is printable and at most 200 bytes, cut between characters', () => {

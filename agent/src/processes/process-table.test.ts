@@ -123,6 +123,30 @@ test('label sets over the limit are added up in the service other', () => {
   expect([...observed.seriesOfProcess]).toEqual([0, 1, 2, 2])
 })
 
+test('a rule drops a process, renames a service with its helpers, and cannot take its name away', () => {
+  const alive = new Map([7, 8, 9].map(pid => [pid, { parentPid: 1, startBoottime: second, cpuNs: 0 }]))
+  const table = new ProcessTable({
+    ...{ hostName: 'h', periodNs, kernelThreadResult: 2, maxSeries: 9 },
+    readStat: pid => alive.get(pid) ?? 'gone',
+    relabel: (labels, sources) => {
+      const path = sources.find(([name]) => name === '__process_executable_path')![1]
+      if (path === '/bin/secret') return null
+      if (path === '/bin/api') return [['service_name', 'shop']]
+      return path === '/bin/bare' ? [] : labels
+    },
+  })
+  const live = ['api', 'secret', 'bare'].map((name, index) =>
+    nativeProcess({ pid: 7 + index, exe: `/bin/${name}`, startBoottime: second }),
+  )
+  const helper = nativeProcess({ pid: 20, parentPid: 7, exe: '/bin/sort', startBoottime: 102n * second })
+  const samples = [0, 1, 2, 3].map(process => ({ process, stack: [], count: process + 1 }))
+  const observed = table.observe(nativeWindow([...live, helper], samples), 100n * second)
+  expectSeries(observed).toEqual(['shop 1', 'bare 3', 'shop 4'])
+  expect([...observed.seriesOfProcess]).toEqual([0, -1, 1, 2])
+  expect(observed.refusedSamples).toBe(2)
+  expectSeries(table.observe(nativeWindow([], []), 110n * second)).toEqual(['shop 0', 'bare 0'])
+})
+
 test('an image that exec replaced shares the time of its process by samples', () => {
   const { table, live } = testTable()
   live(7, 101n * second, 1e9)

@@ -1,5 +1,12 @@
 import type { NativeProcess, NativeWindow } from '../bpf/native.ts'
-import { adoptsHelpers, type SeriesLabels, seriesLabels, serviceName } from './labels.ts'
+import {
+  adoptsHelpers,
+  relabelSources,
+  type SeriesLabels,
+  type ServiceIdentity,
+  seriesLabels,
+  serviceName,
+} from './labels.ts'
 import type { ReadProcessStat } from './process-stat.ts'
 
 /** What the processes of one window add up to. */
@@ -15,6 +22,8 @@ export interface ObservedWindow {
   seriesOfProcess: Int32Array
   /** Live but idle processes left out because the window already had the most series allowed. */
   omittedIdleSeries: number
+  /** Samples of processes that a relabel rule dropped. */
+  refusedSamples: number
 }
 
 export interface ProcessTableOptions {
@@ -27,6 +36,10 @@ export interface ProcessTableOptions {
   maxSeries: number
   /** Whether this process is profiled; all are by default. */
   includes?: (process: NativeProcess) => boolean
+  /** '' for a process without one, as by default. */
+  versionOf?: (process: NativeProcess) => string
+  /** Labels to send for labels and sources; null drops the process. */
+  relabel?: (labels: SeriesLabels, sources: SeriesLabels) => SeriesLabels | null
 }
 
 const maxHelperCpuNs = 1e9
@@ -34,8 +47,9 @@ const maxHelperCpuNs = 1e9
 /** A program image of a process; exec begins another one. */
 interface Image {
   process: NativeProcess
-  service: string
-  labels: SeriesLabels
+  service: ServiceIdentity
+  /** null: a relabel rule dropped it. */
+  labels: SeriesLabels | null
 }
 
 interface Known {
@@ -95,6 +109,7 @@ export class ProcessTable {
     const byPid = new Map<number, Image>()
     for (const known of this.#known.values()) byPid.set(known.image.process.pid, known.image)
     const ended: string[] = []
+    let refusedSamples = 0
     for (const [key, indices] of images) {
       const first = processes[indices[0]!]!
       const known = this.#known.get(key)
@@ -113,7 +128,8 @@ export class ProcessTable {
       for (const index of indices) {
         image = this.#image(processes[index]!, isKernelThread[index] === 1, known, parent)
         const share = taken > 0 ? samples[index]! / taken : 0
-        seriesOfProcess[index] = builder.add(image.labels, expected * share, true)
+        if (image.labels) seriesOfProcess[index] = builder.add(image.labels, expected * share, true)
+        else refusedSamples += samples[index]!
       }
       byPid.set(first.pid, image!)
       if (stat === 'gone') ended.push(key)
@@ -131,9 +147,10 @@ export class ProcessTable {
       }
       const used = typeof stat === 'object' && known.cpuNs !== null ? stat.cpuNs - known.cpuNs : 0
       if (typeof stat === 'object') known.cpuNs = stat.cpuNs
+      if (!known.image.labels) continue
       if (builder.add(known.image.labels, Math.max(0, used) / periodNs, false) < 0) omittedIdleSeries++
     }
-    return { series: builder.finish(), seriesOfProcess, omittedIdleSeries }
+    return { series: builder.finish(), seriesOfProcess, omittedIdleSeries, refusedSamples }
   }
 
   #image(
@@ -142,15 +159,26 @@ export class ProcessTable {
     known: Known | undefined,
     parent: Image | undefined,
   ): Image {
-    const same = known?.image.process
-    if (known && same?.exe === process.exe && same.cmdline.join('\0') === process.cmdline.join('\0'))
-      return known.image
+    const { hostName, versionOf, relabel } = this.#options
+    const version = isKernelThread ? '' : (versionOf?.(process) ?? '')
+    const before = known?.image
+    const same = before?.process
+    // A version can be found in a later window than the process.
+    if (before && same?.exe === process.exe && same.cmdline.join('\0') === process.cmdline.join('\0')) {
+      if (before.service.version === version) return before
+    }
     const service =
-      parent && adoptsHelpers(parent.process) ? parent.service : serviceName(process, isKernelThread)
+      parent?.labels && adoptsHelpers(parent.process)
+        ? parent.service
+        : { name: serviceName(process, isKernelThread), version }
+    const own = seriesLabels(process, isKernelThread, service, hostName)
+    if (!relabel) return { process, service, labels: own }
+    const labels = relabel(own, relabelSources(process))
+    const name = labels?.find(([label]) => label === 'service_name')?.[1]
     return {
       process,
-      service,
-      labels: seriesLabels(process, isKernelThread, service, this.#options.hostName),
+      service: { name: name ?? service.name, version: service.version },
+      labels: labels && (name === undefined ? withService(labels, service.name) : labels),
     }
   }
 
@@ -203,6 +231,11 @@ class SeriesBuilder {
   finish(): WindowSeries[] {
     return this.#series.map(series => ({ labels: series.labels, expected: Math.round(series.expected) }))
   }
+}
+
+/** Every series has a service, whatever the rules did. */
+function withService(labels: SeriesLabels, name: string): SeriesLabels {
+  return [...labels, ['service_name', name] as const].sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
 function processKey(process: NativeProcess): string {

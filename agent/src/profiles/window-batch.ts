@@ -49,6 +49,7 @@ export async function buildWindowBatch(
   metrics.add('windows')
   metrics.add('series_omitted', observed.omittedIdleSeries)
   metrics.add('samples_lost', lost)
+  metrics.add('samples_refused', observed.refusedSamples)
   if (observed.series.length === 0) return null
 
   const { profile, series } = await buildWindowProfile({

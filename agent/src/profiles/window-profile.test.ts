@@ -29,6 +29,7 @@ async function buildText(samples: TestSample[], lost = 0) {
       ],
       seriesOfProcess: Int32Array.of(0, 0, 1),
       omittedIdleSeries: 0,
+      refusedSamples: 0,
     },
     files: new Map(files.map(file => [file.id, file])),
     symbolize: async frames =>
