@@ -23,20 +23,33 @@ struct cost {
   unsigned long long runs, ns;
 };
 
-/* Of all loaded programs of that name. */
-static struct cost cost_of(const char* name) {
-  struct cost cost = {0, 0};
+/* Id of the youngest loaded program of that name, 0 without one: other agents of the host were there before.
+ */
+static __u32 youngest(const char* name) {
+  __u32 found = 0;
   for (__u32 id = 0; bpf_prog_get_next_id(id, &id) == 0;) {
     int fd = bpf_prog_get_fd_by_id(id);
     if (fd < 0) continue;
     struct bpf_prog_info info = {0};
     __u32 size = sizeof(info);
-    if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && strcmp((const char*)info.name, name) == 0) {
-      cost.runs += info.run_cnt;
-      cost.ns += info.run_time_ns;
-    }
+    if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && strcmp((const char*)info.name, name) == 0)
+      found = id;
     close(fd);
   }
+  return found;
+}
+
+static struct cost cost_of(__u32 id) {
+  struct cost cost = {0, 0};
+  int fd = id ? bpf_prog_get_fd_by_id(id) : -1;
+  if (fd < 0) return cost;
+  struct bpf_prog_info info = {0};
+  __u32 size = sizeof(info);
+  if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0) {
+    cost.runs = info.run_cnt;
+    cost.ns = info.run_time_ns;
+  }
+  close(fd);
   return cost;
 }
 
@@ -77,12 +90,13 @@ int main(int argc, char** argv) {
     if (event < 0) return die("perf_event_open");
     if (!bpf_program__attach_perf_event(walk->progs.fp_walk, event)) return die("attach");
   }
-  struct cost before = cost_of("sample_cpu");
+  __u32 agent = youngest("sample_cpu");
+  struct cost before = cost_of(agent);
   close(gate[0]);
   close(gate[1]);
   int status = 0;
   waitpid(pid, &status, 0);
-  struct cost after = cost_of("sample_cpu"), own = cost_of("fp_walk");
+  struct cost after = cost_of(agent), own = cost_of(youngest("fp_walk"));
   printf("{\"fpRuns\":%llu,\"fpNs\":%llu,\"fpFrames\":%llu,\"agentRuns\":%llu,\"agentNs\":%llu}\n", own.runs,
          own.ns, (unsigned long long)walk->bss->frames, after.runs - before.runs, after.ns - before.ns);
   close(stats);
