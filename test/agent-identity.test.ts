@@ -25,7 +25,7 @@ function refusal(): string {
   if (cannotProfile) return cannotProfile
   if (process.getuid?.() !== 0) return ' (not run: needs root)'
   if (!cgroupMount) return ' (not run: no cgroup2 mount)'
-  const missing = ['git', 'python3', 'unshare'].find(name => spawnSync(name, ['--version']).error)
+  const missing = ['git', 'python3', 'unshare', '/usr/bin/node'].find(name => spawnSync(name, ['--version']).error)
   return missing ? ` (not run: ${missing} is missing)` : ''
 }
 const reason = refusal()
@@ -219,7 +219,8 @@ describe.skipIf(reason !== '')(`labels that the agent gives to real processes${r
     // For a .js file Node itself would read the package.json, and fail.
     const script = write(inFolder(`hostile-${run}/main.cjs`), jsProgram)
     symlinkSync(secret, inFolder(`hostile-${run}/package.json`))
-    start(process.execPath, [script], { uid: 65534, gid: 65534 })
+    // The machine's own Node: a clone may stand where another user may not go, such as /root.
+    start('/usr/bin/node', [script], { uid: 65534, gid: 65534 })
     expect(await labelsOf(`hostile-${run}`)).toBeDefined()
     // By the time a later process has its version, this one was looked at too.
     write(inFolder(`later-${run}/package.json`), '{"version":"1.0.1"}')
