@@ -25,7 +25,9 @@ function refusal(): string {
   if (cannotProfile) return cannotProfile
   if (process.getuid?.() !== 0) return ' (not run: needs root)'
   if (!cgroupMount) return ' (not run: no cgroup2 mount)'
-  const missing = ['git', 'python3', 'unshare', '/usr/bin/node'].find(name => spawnSync(name, ['--version']).error)
+  const missing = ['git', 'python3', 'unshare', '/usr/bin/node'].find(
+    name => spawnSync(name, ['--version']).error,
+  )
   return missing ? ` (not run: ${missing} is missing)` : ''
 }
 const reason = refusal()
