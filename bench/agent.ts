@@ -10,7 +10,7 @@ import { decodePprof, SERIES_LABEL } from '@strobe/profile'
 import type { WriteRequest } from '@strobe/proto'
 import { startTestServer } from '../agent/src/ship/test-server.ts'
 import type { Bench } from './bench.ts'
-import { type Figure, figure } from './figure.ts'
+import { type Figure, figure, median } from './figure.ts'
 import { bpfMapBytes, busyCpuSeconds, treeAnonymousBytes, treeCpuSeconds } from './processes.ts'
 
 interface Scale {
@@ -25,12 +25,13 @@ interface Scale {
 
 const scales: Record<'full' | 'smoke', Scale> = {
   full: { trials: 3, warmSeconds: 1, coldSeconds: 3, hostSeconds: 30, startSeconds: 10 },
-  smoke: { trials: 1, warmSeconds: 0.3, coldSeconds: 1, hostSeconds: 1, startSeconds: 1 },
+  smoke: { trials: 1, warmSeconds: 0.8, coldSeconds: 1.2, hostSeconds: 1, startSeconds: 1 },
 }
 const depth = 100
 const coldBytes = 16 * 2 ** 20
 // Above what else runs on the machine, so that nearly all samples of a walk trial are of the spin.
 const walkNiceness = -10
+const settleMs = 400
 
 interface WalkCost {
   fpRuns: number
@@ -103,10 +104,18 @@ async function startBenchAgent(
   }
 }
 
-async function walk(folder: string, hz: number, niceness: number, program: string[]): Promise<WalkCost> {
+/** settleMs: from the program's start until the agent's cost counts. */
+async function walk(
+  folder: string,
+  hz: number,
+  niceness: number,
+  settleMs: number,
+  program: string[],
+): Promise<WalkCost> {
   const { stdout } = await promisify(execFile)(join(folder, 'walk_stats'), [
     String(hz),
     String(niceness),
+    String(settleMs),
     ...program,
   ])
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as WalkCost
@@ -131,13 +140,13 @@ async function measureWalks(
   const ours: WalkCost[] = []
   const theirs: WalkCost[] = []
   // The agent knows the binary from its second run on.
-  await walk(folder, 0, walkNiceness, spin('spin', 0.5))
+  await walk(folder, 0, walkNiceness, settleMs, spin('spin', 0.5))
   for (let trial = 0; trial < scale.trials; trial++) {
-    ours.push(await walk(folder, 0, walkNiceness, spin('spin', seconds)))
-    theirs.push(await walk(folder, hz, walkNiceness, spin('spin_fp', seconds)))
+    ours.push(await walk(folder, 0, walkNiceness, settleMs, spin('spin', seconds)))
+    theirs.push(await walk(folder, hz, walkNiceness, settleMs, spin('spin_fp', seconds)))
   }
   await agent.stop()
-  const frames = meanDepth(agent.batches, 'spin')
+  const frames = medianDepth(agent.batches, 'spin')
   const oursNs = ours.map(({ agentNs, agentRuns }) => agentNs / agentRuns / frames)
   const theirNs = theirs.map(({ fpNs, fpFrames }) => fpNs / fpFrames)
   return [
@@ -153,10 +162,9 @@ async function measureWalks(
   ]
 }
 
-/** Frames of a sample of one executable, weighted by samples. */
-function meanDepth(batches: WriteRequest[], executable: string): number {
-  let samples = 0
-  let frames = 0
+/** Frames of the middle sample of one executable: those from before the agent knew it have one. */
+function medianDepth(batches: WriteRequest[], executable: string): number {
+  const depths: number[] = []
   for (const { pprof, series } of batches.flatMap(batch => batch.bodies)) {
     const profile = decodePprof(gunzipSync(pprof))
     const isWanted = series.map(({ labels }) =>
@@ -169,19 +177,19 @@ function meanDepth(batches: WriteRequest[], executable: string): number {
           index = Number(profile.labelNumber[at])
       if (!isWanted[index]) continue
       const count = Number(profile.values[sample * profile.sampleTypes.length]! / profile.period)
-      samples += count
-      frames += count * (profile.stackOffset[sample + 1]! - profile.stackOffset[sample]!)
+      for (let each = 0; each < count; each++)
+        depths.push(profile.stackOffset[sample + 1]! - profile.stackOffset[sample]!)
     }
   }
-  if (samples === 0) throw new Error(`no sample of ${executable}`)
-  return frames / samples
+  if (depths.length === 0) throw new Error(`no sample of ${executable}`)
+  return median(depths)
 }
 
 /** CPU of the agent's process and of its BPF program, on the host as it is and with every CPU busy. */
 async function measureHost(rateHz: number, scale: Scale, folder: string): Promise<Figure[]> {
   const agent = await startBenchAgent(rateHz, folder)
   // Tables and names of what runs already are made now.
-  await walk(folder, 0, 0, ['/bin/sleep', String(scale.startSeconds)])
+  await walk(folder, 0, 0, 0, ['/bin/sleep', String(scale.startSeconds)])
   const startSeconds = treeCpuSeconds(agent.pid)
   const figures: Figure[] = []
   const { hostSeconds } = scale
@@ -192,7 +200,7 @@ async function measureHost(rateHz: number, scale: Scale, folder: string): Promis
   for (const [name, program] of Object.entries(programs)) {
     const since = performance.now()
     const before = { agent: treeCpuSeconds(agent.pid), busy: busyCpuSeconds() }
-    const { agentNs } = await walk(folder, 0, 0, program)
+    const { agentNs } = await walk(folder, 0, 0, 0, program)
     const elapsed = (performance.now() - since) / 1000
     const used = treeCpuSeconds(agent.pid) - before.agent + agentNs / 1e9
     const busyCpus = (busyCpuSeconds() - before.busy) / elapsed

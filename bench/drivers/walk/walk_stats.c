@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs a program under fp_walk and tells what walks cost: argv: Hz, niceness, program and its arguments.
- * Prints one line of JSON: runs, nanoseconds and frames of fp_walk, and runs and nanoseconds of the agent's
- * sample_cpu meanwhile. Hz 0 attaches no fp_walk. The kernel counts only while this process holds its
- * statistics open.
+ * Runs a program under fp_walk and tells what walks cost: argv: Hz, niceness, settling time in ms, program
+ * and its arguments. Prints one line of JSON: runs, nanoseconds and frames of fp_walk, and runs and
+ * nanoseconds of the agent's sample_cpu meanwhile. Hz 0 attaches no fp_walk. The kernel counts only while
+ * this process holds its statistics open.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -59,7 +59,7 @@ static int die(const char* what) {
 }
 
 int main(int argc, char** argv) {
-  if (argc < 4) return die("walk_stats HZ NICENESS PROGRAM ARGUMENTS");
+  if (argc < 5) return die("walk_stats HZ NICENESS SETTLE_MS PROGRAM ARGUMENTS");
   unsigned long long hz = strtoull(argv[1], NULL, 10);
   int stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
   if (stats < 0) return die("bpf_enable_stats");
@@ -75,7 +75,7 @@ int main(int argc, char** argv) {
     close(gate[1]);
     if (read(gate[0], &byte, 1) < 0) _exit(1);
     if (setpriority(PRIO_PROCESS, 0, atoi(argv[2]))) _exit(126);
-    execv(argv[3], argv + 3);
+    execv(argv[4], argv + 4);
     _exit(127);
   }
   if (hz > 0) {
@@ -90,10 +90,12 @@ int main(int argc, char** argv) {
     if (event < 0) return die("perf_event_open");
     if (!bpf_program__attach_perf_event(walk->progs.fp_walk, event)) return die("attach");
   }
-  __u32 agent = youngest("sample_cpu");
-  struct cost before = cost_of(agent);
   close(gate[0]);
   close(gate[1]);
+  /* The agent walks a program once it knows it; until then a sample is a copy of the stack's top. */
+  usleep(strtoul(argv[3], NULL, 10) * 1000);
+  __u32 agent = youngest("sample_cpu");
+  struct cost before = cost_of(agent);
   int status = 0;
   waitpid(pid, &status, 0);
   struct cost after = cost_of(agent), own = cost_of(youngest("fp_walk"));
