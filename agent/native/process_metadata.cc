@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "process_tracker.h"
+#include "small_file.h"
 
 namespace strobe {
 
@@ -29,20 +30,6 @@ constexpr size_t kMaxVariableBytes = 4096;
 constexpr std::string_view kVariables[] = {"OTEL_SERVICE_NAME=", "OTEL_RESOURCE_ATTRIBUTES="};
 constexpr uint64_t kKeepWindows = 30;
 constexpr uint64_t kTickNs = 10'000'000ULL; /* USER_HZ is 100 in the ABI of /proc */
-
-std::string read_at(int dir, const char* name, size_t limit) {
-  OwnedFd fd(openat(dir, name, O_RDONLY | O_CLOEXEC));
-  std::string text;
-  if (!fd) return text;
-  char buffer[4096];
-  while (text.size() < limit) {
-    ssize_t got = read(fd.get(), buffer, std::min(sizeof buffer, limit - text.size()));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    text.append(buffer, static_cast<size_t>(got));
-  }
-  return text;
-}
 
 std::string read_link(int dir, const char* name) {
   char target[4096];
@@ -132,12 +119,12 @@ OwnedFd process_open(uint32_t pid, uint64_t start_boottime) {
   char name[40];
   snprintf(name, sizeof name, "/proc/%u", pid);
   OwnedFd dir(open(name, O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (dir && start_ticks(read_at(dir.get(), "stat", 4096)) != start_boottime / kTickNs) dir.reset();
+  if (dir && start_ticks(read_small_file(dir.get(), "stat", 4096)) != start_boottime / kTickNs) dir.reset();
   return dir;
 }
 
 std::string process_read(const OwnedFd& process, const char* name, size_t limit) {
-  return read_at(process.get(), name, limit);
+  return read_small_file(process.get(), name, limit);
 }
 
 bool process_ids(const std::string& status, uint32_t* uid, uint32_t* gid) {

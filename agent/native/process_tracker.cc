@@ -22,6 +22,7 @@
 
 #include "../../bpf/profiler/types.h"
 #include "bpf_maps.h"
+#include "small_file.h"
 
 namespace strobe {
 
@@ -43,20 +44,6 @@ constexpr int kIdleTimeoutMs = 50;
 constexpr uint64_t kBusyTickNs = 5'000'000ULL;
 /* Above this many records in a tick, waiting for the next tick costs less than a wake for each. */
 constexpr size_t kBusyRecords = 8;
-
-std::string read_small(int dir_fd, const char* name, size_t limit) {
-  OwnedFd fd(openat(dir_fd, name, O_RDONLY | O_CLOEXEC));
-  std::string text;
-  if (!fd) return text;
-  char buffer[16384];
-  while (text.size() < limit) {
-    ssize_t got = read(fd.get(), buffer, std::min(sizeof buffer, limit - text.size()));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    text.append(buffer, static_cast<size_t>(got));
-  }
-  return text;
-}
 
 bool parse_number(std::string_view& text, uint64_t* value, int base) {
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value, base);
@@ -816,7 +803,7 @@ bool ProcessTracker::scan_process(uint32_t pid, ChangeTimes& times) {
     if (!maps) counters_.add(errno == EACCES || errno == EPERM ? "scan_denied" : "scan_gone");
   }
   if (result.is_readable) {
-    std::string text = read_small(dir.get(), "maps", kMaxMapsBytes);
+    std::string text = read_small_file(dir.get(), "maps", kMaxMapsBytes);
     if (text.size() >= kMaxMapsBytes) counters_.add("scan_maps_cut");
     std::string_view rest = text;
     while (!rest.empty()) {
@@ -856,7 +843,7 @@ bool ProcessTracker::scan_process(uint32_t pid, ChangeTimes& times) {
       result.mappings.push_back(mapping);
     }
     if (!result.mappings.empty()) {
-      result.comm = read_small(dir.get(), "comm", 64);
+      result.comm = read_small_file(dir.get(), "comm", 64);
       while (!result.comm.empty() && result.comm.back() == '\n') result.comm.pop_back();
       char exe[kMaxPath];
       ssize_t got = readlinkat(dir.get(), "exe", exe, sizeof exe);
