@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 
-/** Exit codes of every command. */
-export const exitCodes = { ok: 0, failure: 1, usage: 2, unreachable: 3 } as const
+/** Exit codes of every command; the last two only of diff. */
+export const exitCodes = { ok: 0, failure: 1, usage: 2, unreachable: 3, rule: 4, incomparable: 5 } as const
 
 /** A failure that is told in one line and ends the command with its exit code. */
 export class CliError extends Error {

@@ -35,10 +35,10 @@ export const commands: CommandEntry[] = [
     summary: 'show or save the profiles that match',
     load: () => import('./commands/query.ts'),
   },
-  { name: 'top', summary: 'list the functions that weigh most', load: () => import('./commands/top.ts') },
   {
-    name: 'admin',
-    summary: 'tenants, limits and keys of a server',
-    load: () => import('./commands/admin.ts'),
+    name: 'diff',
+    summary: 'say what changed between two profiles, and whether to believe it',
+    load: () => import('./commands/diff.ts'),
   },
+  { name: 'top', summary: 'list the functions that weigh most', load: () => import('./commands/top.ts') },
 ]

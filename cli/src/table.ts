@@ -29,7 +29,8 @@ export function formatTable(columns: Column[], rows: string[][], width = Number.
     .join('\n')
 }
 
-function cleanText(text: string): string {
+/** Without control characters. */
+export function cleanText(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to keep out
   return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '�')
 }

@@ -1,6 +1,4 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
-import { checkAccess, defaultTenant } from '../auth/access.ts'
-import type { Authenticate } from '../auth/authenticator.ts'
 import { checkContentType, checkRequest, type GuardSettings, securityHeaders } from '../auth/request-guard.ts'
 import { CodedError } from '../errors.ts'
 import { answerError } from './answer-error.ts'
@@ -13,7 +11,8 @@ export interface AppSettings {
   context: RouteContext
   version: string
   guard: GuardSettings
-  authenticate: Authenticate
+  /** Tenant of every request until keys name one. */
+  tenant: string
   uiDir: string
   /** null when ready, else why not. */
   notReady(): string | null
@@ -55,16 +54,9 @@ export function createApp(settings: AppSettings): Express {
       .type('text/plain')
       .send(reason === null ? 'ready\n' : `${reason}\n`)
   })
-  app.get('/metrics', async (request, response) => {
-    try {
-      // They name tenants, so they are for whoever may read the tenant that manages all.
-      const principal = await settings.authenticate(request.get('authorization'))
-      checkAccess(principal, principal.tenant === defaultTenant ? 'read' : 'operator')
-      const { contentType, text } = await settings.metrics()
-      response.set('content-type', contentType).send(text)
-    } catch (error) {
-      fail(response, request, error)
-    }
+  app.get('/metrics', async (_request, response) => {
+    const { contentType, text } = await settings.metrics()
+    response.set('content-type', contentType).send(text)
   })
 
   const api = express.Router()
@@ -119,8 +111,6 @@ async function runRoute(
   response: Response,
   settings: AppSettings,
 ): Promise<void> {
-  const principal = await settings.authenticate(request.get('authorization'))
-  checkAccess(principal, route.access)
   if (route.bodyTypes) checkContentType(request, route.bodyTypes)
   const controller = new AbortController()
   response.once('close', () => {
@@ -132,8 +122,7 @@ async function runRoute(
     request,
     response,
     signal: controller.signal,
-    tenant: principal.tenant,
-    principal,
+    tenant: settings.tenant,
     context: settings.context,
   }
   const answer = await route.handle(call)

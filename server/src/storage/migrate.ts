@@ -3,8 +3,6 @@ import { IDENTITY_RULE_VERSION } from '@strobe/profile'
 import { CodedError } from '../errors.ts'
 import type { StoreClient } from './client.ts'
 import * as first from './migrations/0001-first.ts'
-import * as tenants from './migrations/0004-tenants.ts'
-import * as smallerRows from './migrations/0006-smaller-rows.ts'
 
 export interface Migration {
   name: string
@@ -13,7 +11,7 @@ export interface Migration {
 }
 
 /** In the order they were written; a migration never changes after a release. */
-export const migrations: Migration[] = [first, tenants, smallerRows]
+export const migrations: Migration[] = [first]
 
 /**
  * Brings the schema up to date and checks that ids in the store were made by this program's rule.

@@ -1,5 +1,4 @@
 import type { Route } from '../route.ts'
-import { adminRoutes } from './admin/index.ts'
 import { agentsRoute } from './agents.ts'
 import { demoDataRoute } from './demo-data.ts'
 import { flamegraphRoute } from './flamegraph.ts'
@@ -26,5 +25,4 @@ export const routes: Route[] = [
   agentsRoute,
   statusRoute,
   demoDataRoute,
-  ...adminRoutes,
 ]

@@ -51,8 +51,8 @@ export const profileIngestService = {
 } satisfies ServiceDefinition
 
 export interface StrobeHandlerOptions {
-  /** Who calls, by the metadata `authorization`. Rejects with UNAUTHENTICATED or FORBIDDEN. */
-  tenantOf?: (authorization: string | undefined) => Promise<string>
+  /** Throws UNAUTHENTICATED. */
+  tenantOf?: (metadata: Metadata) => string
   now?: () => number
 }
 
@@ -78,13 +78,11 @@ export function listenGrpc(server: Server, host: string, port: number): Promise<
 }
 
 export function createStrobeHandlers(ingest: Ingest, options: StrobeHandlerOptions) {
-  const tenantOf = async (metadata: Metadata) =>
-    options.tenantOf ? options.tenantOf(metadata.get('authorization')[0]?.toString()) : 'default'
+  const tenantOf = options.tenantOf ?? (() => 'default')
   const now = options.now ?? Date.now
 
   const Write: handleUnaryCall<WriteRequest, WriteResponse> = (call, callback) => {
-    const answering = tenantOf(call.metadata).then(tenant => write(ingest, tenant, call.request, now()))
-    answering.then(
+    write(ingest, tenantOf(call.metadata), call.request, now()).then(
       answer => callback(null, answer),
       (error: unknown) => {
         ingest.countRefusal('strobe', error)
@@ -93,8 +91,7 @@ export function createStrobeHandlers(ingest: Ingest, options: StrobeHandlerOptio
     )
   }
   const Heartbeat: handleUnaryCall<HeartbeatRequest, HeartbeatResponse> = (call, callback) => {
-    const answering = tenantOf(call.metadata).then(tenant => heartbeat(ingest, tenant, call.request, now()))
-    answering.then(
+    heartbeat(ingest, tenantOf(call.metadata), call.request, now()).then(
       answer => callback(null, answer),
       (error: unknown) => callback(toStatus(error)),
     )

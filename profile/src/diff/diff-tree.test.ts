@@ -1,0 +1,64 @@
+import { expect, test } from 'vitest'
+import { stacksFromColumns } from '../testing.ts'
+import { buildDiffTree, type DiffTree } from './diff-tree.ts'
+
+const format = ({ tree, totalA, totalB, selfA, selfB }: DiffTree): string[] => {
+  const depth: number[] = []
+  return Array.from(tree.parent, (parent, node) => {
+    depth[node] = parent < 0 ? 0 : depth[parent]! + 1
+    const name = tree.frames[tree.frame[node]!]?.name ?? 'all'
+    const sides = `A ${totalA[node]}/${selfA[node]} B ${totalB[node]}/${selfB[node]}`
+    return `${'  '.repeat(depth[node]!)}${name} ${tree.total[node]} ${sides}`
+  })
+}
+
+test('widths are means, and each side keeps its own weights', () => {
+  const a = stacksFromColumns(`
+    4     2
+    main  main
+    old   both`)
+  const b = stacksFromColumns(`
+    6     8
+    main  main
+    both  new`)
+  expect(format(buildDiffTree(a, b, 1, 1, 100))).toEqual([
+    'all 10 A 6/0 B 14/0',
+    '  main 10 A 6/0 B 14/0',
+    '    both 4 A 2/2 B 6/6',
+    '    new 4 A 0/0 B 8/8',
+    '    old 2 A 4/4 B 0/0',
+  ])
+})
+
+test('shares: scales divide out how much was sampled', () => {
+  const a = stacksFromColumns(`
+    10
+    main`)
+  const b = stacksFromColumns(`
+    1000
+    main`)
+  expect(format(buildDiffTree(a, b, 1 / 10, 1 / 1000, 100))).toEqual([
+    'all 1 A 1/0 B 1/0',
+    '  main 1 A 1/1 B 1/1',
+  ])
+})
+
+test('what is left out weighs on both sides, and samples without a stack have their place', () => {
+  const a = stacksFromColumns(`
+    8     1      2      1
+    main  main   main   .
+    hot   cold1  cold2  .
+    .     deep   .      .`)
+  const b = stacksFromColumns(`
+    8     1      4
+    main  main   main
+    hot   cold3  cold2`)
+  const pruned = buildDiffTree(a, b, 1, 1, 3)
+  expect(format(pruned)).toEqual([
+    'all 12.5 A 12/0 B 13/0',
+    '  main 12 A 11/0 B 13/0',
+    '    hot 8 A 8/8 B 8/8',
+    '    4 smaller frames 4 A 3/3 B 5/5',
+    '  1 smaller frame 0.5 A 1/1 B 0/0',
+  ])
+})
