@@ -221,15 +221,42 @@ test('the service is the parameter, else the file; labels come along', async () 
   expect(await upload(body, 'name=cpu')).toMatchObject({ status: 400, code: 'BAD_REQUEST' })
 })
 
-test('sample labels keep their 64 bits and get names that can be selected', async () => {
+test('odd labels lose no profile; names can be selected, numbers keep 64 bits and their unit', async () => {
   await upload(conformance('derived/odd-labels.pb.gz'))
-  const rows = (await selectRows(
+  expect(await storedTotals()).toEqual({ cpu: '380000000' })
+  const [[labels, units]] = (await selectRows(
     server.store,
-    'SELECT labels FROM labelsets WHERE labelset_id IN (SELECT labelset_id FROM samples) LIMIT 1',
-  )) as [Record<string, string>][]
-  const labels = rows[0]![0]
-  expect(Object.values(labels)).toContain((2n ** 62n).toString())
-  for (const name of Object.keys(labels)) expect(name).toMatch(/^[A-Za-z_][A-Za-z0-9_]*$/)
+    'SELECT labels, units FROM labelsets WHERE labelset_id IN (SELECT labelset_id FROM samples) LIMIT 1',
+  )) as [[Record<string, string>, Record<string, string>]]
+  // k8s-pod is a text and a number: the text keeps the plain name. Of service.name's two values the first stays.
+  expect(Object.keys(labels).sort()).toEqual([
+    expect.stringMatching(/^k8s_pod$/),
+    expect.stringMatching(/^k8s_pod_[0-9a-f]{8}$/),
+    'local_root_span_id',
+    'service_name',
+    expect.stringMatching(/^(u[0-9a-f]{3})+$/),
+  ])
+  const numeric = Object.keys(units)
+  expect(numeric).toEqual([expect.stringMatching(/^k8s_pod_[0-9a-f]{8}$/)])
+  expect(labels[numeric[0]!]).toBe((2n ** 62n).toString())
+  expect(
+    await selectRows(
+      server.store,
+      "SELECT service, value FROM sample_labels WHERE name = 'local_root_span_id' GROUP BY service, value ORDER BY value LIMIT 1",
+    ),
+  ).toEqual([['api', expect.any(String)]])
+})
+
+test('a counter that was sent as a delta has a type of its own; levels beside it stay levels', async () => {
+  await upload(conformance('pprof/go-heap-small.pb.gz'), 'service=deltas&label.__delta__=false')
+  const rows = await selectRows(
+    server.store,
+    "SELECT type, mapKeys(labels) FROM series WHERE service = 'deltas' AND type LIKE '%bytes:space%' ORDER BY type",
+  )
+  expect(rows).toEqual([
+    ['memory:alloc_space:bytes:space:bytes:delta', ['service_name']],
+    ['memory:inuse_space:bytes:space:bytes', ['service_name']],
+  ])
 })
 
 test('a retry under one key is stored once', async () => {

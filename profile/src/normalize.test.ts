@@ -67,6 +67,39 @@ test('series and labels keep samples apart; the series is no label', () => {
   expect([...columnStacks(resolved, 0).values]).toEqual([5, 10])
 })
 
+test('a text without characters is no label', () => {
+  const profile = withLabels(profileFromColumns(twoStacks), [[0, 'thread', '']])
+  expect([...resolveStacks(profile).sampleLabelset]).toEqual([0, 0])
+})
+
+test('label sets past the limit become one, and their samples are counted', () => {
+  const many = profileFromColumns(`
+    1     2     4     8     16    32
+    main  main  main  main  main  main`)
+  const profile = withLabels(many, [
+    ...[0, 1, 2, 3].map((id): [number, string, string] => [id, 'request', `r${id}`]),
+    [4, SERIES_LABEL, 1n],
+    [4, 'request', 'r3'],
+    [5, 'text', 'x'.repeat(5_000)],
+  ])
+  const resolved = resolveStacks(profile, { maxLabelsets: 2 })
+  const sets = [...resolved.sampleLabelset].map(set =>
+    resolved.labelsets[set]!.map(label => `${label.name}=${label.value}`).join(),
+  )
+  expect(sets).toEqual(['request=r0', 'request=r1', 'strobe_folded=true', 'request=r3'])
+  expect([...resolved.values]).toEqual([1n, 2n, 44n, 16n])
+  expect(resolved.labelsFolded).toBe(3)
+})
+
+test('a sum that does not fit 64 bits stays two samples', () => {
+  const profile = profileFromColumns(`
+    1     2     3
+    main  main  main`)
+  const resolved = resolveStacks({ ...profile, values: BigInt64Array.of(2n ** 62n, 2n ** 62n, 5n) })
+  expect([...resolved.values]).toEqual([2n ** 62n + 5n, 2n ** 62n])
+  expect([...resolved.sampleStack]).toEqual([0, 0])
+})
+
 test('inlined callees come before their callers', () => {
   const profile = profileFromColumns(`
     7

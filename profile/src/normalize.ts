@@ -1,12 +1,12 @@
 import { IdentityHasher, type SampleLabel } from './identity.ts'
 import type { FrameKind, FunctionInfo, Profile } from './model.ts'
 import { FrameTable } from './resolve/frame-table.ts'
-import { LabelsetTable } from './resolve/labelset-table.ts'
+import { type LabelsetLimits, LabelsetTable } from './resolve/labelset-table.ts'
 import { SlotTable } from './resolve/slot-table.ts'
 import { StackTable } from './resolve/stack-table.ts'
 
 export { moduleOf } from './resolve/frame-kind.ts'
-export { SERIES_LABEL } from './resolve/labelset-table.ts'
+export { FOLDED_LABELSET, SERIES_LABEL } from './resolve/labelset-table.ts'
 
 /** A function of one module. */
 export interface ModuleFunction extends FunctionInfo {
@@ -45,8 +45,10 @@ export interface ResolvedProfile {
   /** Labels of the distinct sets whose name was rewritten or that repeated a name (mapLabelNames). */
   labelsRenamed: number
   labelsDuplicate: number
+  /** Samples whose label set was past a limit; they have FOLDED_LABELSET instead. */
+  labelsFolded: number
 
-  /** One entry per summed sample. */
+  /** One entry per summed sample; several of one stack only where their sum would not fit. */
   sampleStack: Uint32Array
   sampleLabelset: Uint32Array
   /** The value of the series label, 0 without it. It is not checked against a list of series. */
@@ -55,30 +57,34 @@ export interface ResolvedProfile {
   values: BigInt64Array
 }
 
-export interface ResolveLimits {
+export interface ResolveLimits extends LabelsetLimits {
   /** Frames of one stack with its inlined calls. */
   maxStackFrames: number
   /** Frames of all distinct stacks of a body. */
   maxFrames: number
 }
 
-export const DEFAULT_RESOLVE_LIMITS: ResolveLimits = { maxStackFrames: 8192, maxFrames: 8_000_000 }
+export const DEFAULT_RESOLVE_LIMITS: ResolveLimits = {
+  maxStackFrames: 8192,
+  maxFrames: 8_000_000,
+  maxLabelsets: 1_000,
+  maxSampleLabels: 32,
+  maxLabelsetLength: 4_096,
+}
 
 /**
  * Resolves locations to frames, inlined callees before their callers, and gives all of it identities.
  *
  * Named frames are (function, line, build id); a location without a name is (build id, address relative
- * to its file). Names stay as they are. Sums wrap at 64 bits, as the profile's own values do.
+ * to its file). Names stay as they are. Samples whose sum would not fit 64 bits stay apart.
  * Throws PPROF_LIMIT: a location of many inlined lines, named often, would take far more room than it came in.
  */
-export function resolveStacks(
-  profile: Profile,
-  limits: ResolveLimits = DEFAULT_RESOLVE_LIMITS,
-): ResolvedProfile {
+export function resolveStacks(profile: Profile, given: Partial<ResolveLimits> = {}): ResolvedProfile {
+  const limits = { ...DEFAULT_RESOLVE_LIMITS, ...given }
   const hasher = new IdentityHasher()
   const frames = new FrameTable(profile, hasher)
   const stacks = new StackTable(hasher, frames, limits)
-  const labelsets = new LabelsetTable(profile, hasher)
+  const labelsets = new LabelsetTable(profile, hasher, limits)
   const samples = profile.stackOffset.length - 1
   const width = profile.sampleTypes.length
   const sampleStack = new Uint32Array(samples)
@@ -96,7 +102,13 @@ export function resolveStacks(
     )
     let at = sums.slots[slot]!
     while (at >= 0) {
-      if (sampleStack[at] === stack && sampleLabelset[at] === labelset && sampleSeries[at] === series) break
+      if (
+        sampleStack[at] === stack &&
+        sampleLabelset[at] === labelset &&
+        sampleSeries[at] === series &&
+        canAdd(values, at * width, profile.values, i * width, width)
+      )
+        break
       slot = (slot + 1) & sums.mask
       at = sums.slots[slot]!
     }
@@ -120,9 +132,24 @@ export function resolveStacks(
     labelsetId: BigUint64Array.from(labelsets.ids),
     labelsRenamed: labelsets.renamed,
     labelsDuplicate: labelsets.duplicates,
+    labelsFolded: labelsets.folded,
     sampleStack: sampleStack.slice(0, count),
     sampleLabelset: sampleLabelset.slice(0, count),
     sampleSeries: sampleSeries.slice(0, count),
     values: values.slice(0, count * width),
   }
+}
+
+function canAdd(
+  sums: BigInt64Array,
+  at: number,
+  values: BigInt64Array,
+  from: number,
+  width: number,
+): boolean {
+  for (let v = 0; v < width; v++) {
+    const sum = sums[at + v]! + values[from + v]!
+    if (BigInt.asIntN(64, sum) !== sum) return false
+  }
+  return true
 }

@@ -22,7 +22,16 @@ test('an id has five parts', () => {
     sampleUnit: 'bytes',
     periodType: 'space',
     periodUnit: 'bytes',
+    isDelta: false,
   })
+  const [bytes, space] = [
+    { type: 'alloc_space', unit: 'bytes' },
+    { type: 'space', unit: 'bytes' },
+  ]
+  const delta = profileTypeId('memory', bytes, space, true)
+  expect(delta).toBe(`${allocSpace}:delta`)
+  expect(parseProfileTypeId(delta)).toEqual({ ...parseProfileTypeId(allocSpace), isDelta: true })
+  expect(() => parseProfileTypeId(`${allocSpace}:other`)).toThrow('not of the form')
   expect(() => parseProfileTypeId('cpu')).toThrow('not of the form')
 })
 

@@ -1,36 +1,49 @@
 import { profileError } from './errors.ts'
 import type { Profile, ValueType } from './model.ts'
 
-/** The five parts of a profile type id, `process_cpu:cpu:nanoseconds:cpu:nanoseconds`. */
+/**
+ * The parts of a profile type id, `process_cpu:cpu:nanoseconds:cpu:nanoseconds`; a sixth, `:delta`, marks a
+ * counter that its sender made a delta of.
+ */
 export interface ProfileType {
   name: string
   sampleType: string
   sampleUnit: string
   periodType: string
   periodUnit: string
+  isDelta: boolean
 }
 
-export function profileTypeId(name: string, sampleType: ValueType, periodType: ValueType): string {
-  return [name, sampleType.type, sampleType.unit, periodType.type, periodType.unit].map(part).join(':')
+export function profileTypeId(
+  name: string,
+  sampleType: ValueType,
+  periodType: ValueType,
+  isDelta = false,
+): string {
+  const parts = [name, sampleType.type, sampleType.unit, periodType.type, periodType.unit].map(part)
+  return (isDelta ? [...parts, deltaMark] : parts).join(':')
 }
+
+const deltaMark = 'delta'
 
 /** A part keeps no ':' of its own: the separator must stay unambiguous. */
 function part(text: string): string {
   return text.replaceAll(':', '_')
 }
 
-/** Throws TYPE_INVALID unless the id has five parts; period parts may be empty. */
+/** Throws TYPE_INVALID unless the id has five parts, or these and `delta`; period parts may be empty. */
 export function parseProfileTypeId(id: string): ProfileType {
   const parts = id.split(':')
-  const [name = '', sampleType = '', sampleUnit = '', periodType = '', periodUnit = ''] = parts
-  if (parts.length !== 5 || name === '' || sampleType === '') {
+  const [name = '', sampleType = '', sampleUnit = '', periodType = '', periodUnit = '', mark] = parts
+  const isDelta = mark === deltaMark
+  if (parts.length !== (isDelta ? 6 : 5) || name === '' || sampleType === '') {
     throw profileError(
       'TYPE_INVALID',
-      `profile type "${id}" is not of the form name:sampleType:sampleUnit:periodType:periodUnit`,
+      `profile type "${id}" is not of the form name:sampleType:sampleUnit:periodType:periodUnit[:delta]`,
       { id },
     )
   }
-  return { name, sampleType, sampleUnit, periodType, periodUnit }
+  return { name, sampleType, sampleUnit, periodType, periodUnit, isDelta }
 }
 
 /**

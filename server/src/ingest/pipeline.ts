@@ -73,6 +73,8 @@ export function createIngest(options: IngestOptions): Ingest {
   let lastGroupAtMs = Number.NEGATIVE_INFINITY
 
   function toRows(batch: IngestBatch, receivedAtMs: number): BatchRows {
+    for (const body of new Set(batch.profiles.map(profile => profile.body)))
+      if (body.labelsFolded > 0) metrics.dropped.inc({ reason: 'sample_labels_folded' }, body.labelsFolded)
     const profiles = batch.profiles.map((profile): ProfileRow => {
       const { labels, duplicates } = readSeriesLabels(profile.labels, settings.limits)
       if (duplicates > 0) metrics.dropped.inc({ reason: 'duplicate_label' }, duplicates)

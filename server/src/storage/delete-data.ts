@@ -11,6 +11,7 @@ const tables = [
   'frames',
   'functions',
   'labelsets',
+  'sample_labels',
   'batches',
   'agents',
 ]

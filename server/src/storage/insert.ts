@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type Label, mapLabelNames, type ResolvedProfile } from '@strobe/profile'
+import type { Label, ResolvedProfile } from '@strobe/profile'
 import type { Section } from './journal.ts'
 import { RowWriter } from './row-writer.ts'
 import { SeenIds } from './seen-ids.ts'
@@ -39,14 +39,15 @@ export interface BatchRows {
   profiles: ProfileRow[]
 }
 
-const dimensions = ['functions', 'frames', 'stacks', 'labelsets', 'series'] as const
+const dimensions = ['functions', 'frames', 'stacks', 'labelsets', 'sample_labels', 'series'] as const
 type Dimension = (typeof dimensions)[number]
 
 const columns = {
   functions: ['tenant', 'function_id', 'name', 'system_name', 'file', 'start_line', 'module', 'last_seen'],
   frames: ['tenant', 'frame_id', 'function_id', 'line', 'module', 'build_id', 'address', 'kind', 'last_seen'],
   stacks: ['tenant', 'service', 'stack_id', 'fstack_id', 'frames', 'last_seen'],
-  labelsets: ['tenant', 'labelset_id', 'labels', 'last_seen'],
+  labelsets: ['tenant', 'labelset_id', 'labels', 'units', 'last_seen'],
+  sample_labels: ['tenant', 'service', 'name', 'value', 'first_seen', 'last_seen'],
   series: ['tenant', 'service', 'type', 'series_id', 'group_id', 'labels', 'first_seen', 'last_seen'],
   ingest: [
     'tenant',
@@ -79,7 +80,14 @@ export class SeenDimensions {
 
   constructor(capacity: number) {
     const each = () => new SeenIds(Math.ceil(capacity / dimensions.length))
-    this.tables = { functions: each(), frames: each(), stacks: each(), labelsets: each(), series: each() }
+    this.tables = {
+      functions: each(),
+      frames: each(),
+      stacks: each(),
+      labelsets: each(),
+      sample_labels: each(),
+      series: each(),
+    }
   }
 
   clear(): void {
@@ -117,6 +125,7 @@ export function encodeGroup(
     frames: new Set(),
     stacks: new Set(),
     labelsets: new Set(),
+    sample_labels: new Set(),
     series: new Set(),
   }
   const scopes = new Map<string, bigint>()
@@ -198,12 +207,31 @@ export function encodeGroup(
   }
   const addLabelset = (tenant: string, body: ResolvedProfile, index: number) => {
     const id = body.labelsetId[index]!
-    if (id === 0n || !isNew('labelsets', keyOf(id, tenant, ''))) return
+    if (!isNew('labelsets', keyOf(id, tenant, ''))) return
+    const labels = body.labelsets[index]!
     const row = begin('labelsets')
     row.string(tenant)
     row.uint64(id)
-    row.map(mapLabelNames(body.labelsets[index]!).labels)
+    row.map(labels)
+    row.map(labels.flatMap(({ name, unit }) => (unit === null ? [] : [{ name, value: unit }])))
     row.uint16(today)
+  }
+  /** The days on which the service had the labels of a set, by the samples' own time. */
+  const addSampleLabels = (tenant: string, profile: ProfileRow, index: number) => {
+    const { body, service } = profile
+    const day = Math.floor(profile.timeMs / 86_400_000)
+    // A late profile says that a label is older than was known: another day is another row.
+    const key = keyOf(body.labelsetId[index]!, tenant, service) ^ (BigInt(day) << 40n)
+    if (!isNew('sample_labels', key)) return
+    for (const { name, value } of body.labelsets[index]!) {
+      const row = begin('sample_labels')
+      row.string(tenant)
+      row.string(service)
+      row.string(name)
+      row.string(value)
+      row.uint16(day)
+      row.uint16(day)
+    }
   }
   const addSeries = (tenant: string, profile: ProfileRow) => {
     if (!isNew('series', keyOf(profile.seriesId, tenant, profile.service))) return
@@ -234,7 +262,10 @@ export function encodeGroup(
         const stack = body.sampleStack[sample]!
         const labelset = body.sampleLabelset[sample]!
         addStack(tenant, service, body, stack)
-        addLabelset(tenant, body, labelset)
+        if (body.labelsetId[labelset] !== 0n) {
+          addLabelset(tenant, body, labelset)
+          addSampleLabels(tenant, profile, labelset)
+        }
         stackIds[count] = body.stackId[stack]!
         labelsetIds[count] = body.labelsetId[labelset]!
         values[count++] = value

@@ -3,6 +3,7 @@ import { IDENTITY_RULE_VERSION } from '@strobe/profile'
 import { CodedError } from '../errors.ts'
 import type { StoreClient } from './client.ts'
 import * as first from './migrations/0001-first.ts'
+import * as values from './migrations/0003-values.ts'
 
 export interface Migration {
   name: string
@@ -11,7 +12,7 @@ export interface Migration {
 }
 
 /** In the order they were written; a migration never changes after a release. */
-export const migrations: Migration[] = [first]
+export const migrations: Migration[] = [first, values]
 
 /**
  * Brings the schema up to date and checks that ids in the store were made by this program's rule.

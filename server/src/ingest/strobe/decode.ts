@@ -1,8 +1,8 @@
-import { profileTypeId } from '@strobe/profile'
 import type { ProfileBody, ProfileSeries } from '@strobe/proto'
 import { CodedError } from '../../errors.ts'
 import type { IngestProfile } from '../batch.ts'
 import { decodeBody } from '../decode-body.ts'
+import { markType } from '../mark-type.ts'
 import { placeTime } from '../profile-time.ts'
 import type { IngestSettings } from '../settings.ts'
 
@@ -35,8 +35,7 @@ export function decodeProfileBody(
       throw new CodedError('BATCH_INVALID', `${at}.series[${index}].duration_nanos is ${one.durationNanos}`)
     }
     return {
-      labels: one.labels.map(({ name, value }) => ({ name, value })),
-      type: profileTypeId(one.profileName, sampleType, profile.periodType),
+      ...markType(one.profileName, sampleType, profile.periodType, one.labels, one.durationNanos),
       ...placeTime(one.timeUnixNanos, receivedAtMs, settings, true),
       durationNs: one.durationNanos,
       period: one.period,

@@ -156,10 +156,11 @@ test('samples go to the series they name, each with its own value column', async
     [...samples].reduce((sum, sample) => sum + Number(body.values[sample * 2 + column]), 0),
   )
   expect(sums).toEqual([60, 4, 0])
+  // A counter with a window is what the window added.
   expect(profiles.map(({ type }) => type)).toEqual([
-    'memory:alloc_space:bytes:space:bytes',
-    'memory:alloc_objects:count:space:bytes',
-    'memory:alloc_space:bytes:space:bytes',
+    'memory:alloc_space:bytes:space:bytes:delta',
+    'memory:alloc_objects:count:space:bytes:delta',
+    'memory:alloc_space:bytes:space:bytes:delta',
   ])
   expect(profiles[1]).toMatchObject({
     expected: 7n,

@@ -2,13 +2,13 @@ import {
   type Label,
   type Profile,
   profileNameOf,
-  profileTypeId,
   type ResolvedProfile,
   storedSampleTypes,
 } from '@strobe/profile'
 import { CodedError } from '../../errors.ts'
 import type { IngestProfile } from '../batch.ts'
 import { decodeBody } from '../decode-body.ts'
+import { markType } from '../mark-type.ts'
 import { placeTime } from '../profile-time.ts'
 import type { IngestSettings } from '../settings.ts'
 
@@ -45,11 +45,11 @@ export function decodeUpload(
   const time = placeTime(profile.timeNanos, receivedAtMs, settings, options.isTimeKept)
   const unsymbolized = countUnsymbolized(profile, resolved)
   const samples = Uint32Array.from(resolved.sampleStack.keys())
+  const durationNs = profile.durationNanos > 0n ? profile.durationNanos : 0n
   return columns.map(column => ({
-    labels,
-    type: profileTypeId(name, profile.sampleTypes[column]!, profile.periodType),
+    ...markType(name, profile.sampleTypes[column]!, profile.periodType, labels, durationNs),
     ...time,
-    durationNs: profile.durationNanos > 0n ? profile.durationNanos : 0n,
+    durationNs,
     period: profile.period,
     expected: 0n,
     lost: 0n,
