@@ -4,7 +4,7 @@ import type { Bench } from './bench.ts'
 import { type Figure, figure } from './figure.ts'
 import { type FleetService, makeRequest, makeService } from './fleet.ts'
 import { buildGoParser } from './go-parser.ts'
-import { type BenchServer, startBenchServer } from './server.ts'
+import { startBenchServer } from './server.ts'
 
 interface Scale {
   trials: number
@@ -24,7 +24,7 @@ const windowSeconds = 10
 // As many hosts as send at once: more than a group's wait would make the server idle, not cheaper.
 const parallel = 64
 
-/** What taking a profile costs from gRPC to durable, and what it takes on disk. */
+/** What taking a profile costs from gRPC to durable, and what the server holds and delays meanwhile. */
 export const ingestBench: Bench = async (scaleName, note) => {
   const scale = scales[scaleName]
   const random = seededRandom(42)
@@ -39,6 +39,7 @@ export const ingestBench: Bench = async (scaleName, note) => {
         {
           service: services[at % services.length]!,
           instance: Math.floor(at / services.length) % instances,
+          version: at % 10 === 0 ? 'v2' : 'v1',
           startMs: hour - 3_600_000 + Math.floor(at / services.length / instances) * windowSeconds * 1000,
           seconds: windowSeconds,
           stacks: Math.round(184 * (0.7 + 0.6 * random())),
@@ -54,6 +55,7 @@ export const ingestBench: Bench = async (scaleName, note) => {
           return {
             service,
             instance: at % 2000,
+            version: 'v1',
             startMs: hour - 7_200_000 + Math.floor(at / 2000) * windowSeconds * 1000,
             seconds: windowSeconds,
             stacks: 8,
@@ -78,6 +80,9 @@ export const ingestBench: Bench = async (scaleName, note) => {
     await cost(shared(services[0]!))
     const [ours, theirs, ratios, many, manyTheirs] = [[], [], [], [], []] as number[][]
     let bytes = 0
+    const delays: number[] = []
+    const memory = { server: 0, engine: 0 }
+    await server.eventLoopDelayMs()
     for (let trial = 0; trial < scale.trials; trial++) {
       const requests = profiles(scale.profiles)
       bytes += bodies(requests).reduce((sum, body) => sum + body.length, 0) / requests.length
@@ -89,6 +94,10 @@ export const ingestBench: Bench = async (scaleName, note) => {
       }
       const small = shared(services[0]!)
       many!.push((small.length * scale.sharedProfiles) / ((await cost(small)) / 1000))
+      delays.push(await server.eventLoopDelayMs())
+      const now = server.residentBytes()
+      memory.server = Math.max(memory.server, now.server)
+      memory.engine = Math.max(memory.engine, now.engine)
       if (go) {
         go.load(bodies(small))
         manyTheirs!.push(scale.sharedProfiles / (go.run(3) / 1000))
@@ -105,32 +114,16 @@ export const ingestBench: Bench = async (scaleName, note) => {
       )
     figures.push(figure('shared_profiles_per_cpu_second', '1/s', many!, '>= 10000'))
     if (go) figures.push(figure('go_parse_shared_per_cpu_second', '1/s', manyTheirs!))
-    return [...figures, ...(await measureSize(server))]
+    const [[stored] = [0]] = await server.rows<[number]>('SELECT toFloat64(count()) FROM samples')
+    return [
+      ...figures,
+      figure('event_loop_delay_p99', 'ms', delays),
+      figure('server_memory', 'MB', [memory.server / 1e6]),
+      figure('engine_memory', 'MB', [memory.engine / 1e6]),
+      figure('stored_samples', 'samples', [stored]),
+    ]
   } finally {
     go?.close()
     await server.stop()
   }
-}
-
-/** On disk and beside the same columns uncompressed, once everything is merged; and what merging cost. */
-async function measureSize(server: BenchServer): Promise<Figure[]> {
-  const before = server.cpuSeconds()
-  await server.store.command({ query: 'OPTIMIZE TABLE samples FINAL' })
-  const mergeSeconds = server.cpuSeconds() - before
-  const result = await server.store.query({
-    query: `SELECT toFloat64(sum(rows)) AS rows, toFloat64(sum(bytes_on_disk)) AS disk,
-      toFloat64(sum(data_uncompressed_bytes)) AS plain FROM system.parts WHERE table = 'samples' AND active`,
-    format: 'JSONEachRow',
-  })
-  const [{ rows, disk, plain } = { rows: 0, disk: 0, plain: 0 }] = await result.json<{
-    rows: number
-    disk: number
-    plain: number
-  }>()
-  return [
-    figure('stored_samples', 'samples', [rows]),
-    figure('bytes_per_sample', 'bytes', [disk / rows], '<= 2.0'),
-    figure('bytes_per_sample_uncompressed', 'bytes', [plain / rows]),
-    figure('last_merge_cpu_per_million_samples', 's', [(mergeSeconds / rows) * 1e6]),
-  ]
 }

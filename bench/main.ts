@@ -1,5 +1,5 @@
 /**
- * npm run bench -- NAME [--smoke] [--results FOLDER]: one line a figure, `name value unit budget ok|short`,
+ * npm run bench -- NAME [--smoke] [--minutes N] [--results FOLDER]: one line a figure, `name value unit budget ok|short`,
  * and a file under bench/results. README.md tells what each figure means.
  */
 import { execFileSync } from 'node:child_process'
@@ -13,12 +13,22 @@ import type { Bench } from './bench.ts'
 import { formatFigure, verdict } from './figure.ts'
 import { ingestBench } from './ingest.ts'
 import { queryBench } from './query.ts'
+import { storageBench } from './storage.ts'
 
-const benches: Record<string, Bench> = { agent: agentBench, ingest: ingestBench, query: queryBench }
+const benches: Record<string, Bench> = {
+  agent: agentBench,
+  ingest: ingestBench,
+  storage: storageBench,
+  query: queryBench,
+}
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { smoke: { type: 'boolean', default: false }, results: { type: 'string' } },
+  options: {
+    smoke: { type: 'boolean', default: false },
+    minutes: { type: 'string' },
+    results: { type: 'string' },
+  },
 })
 const [name = ''] = positionals
 const bench = benches[name]
@@ -28,13 +38,19 @@ if (!bench || positionals.length !== 1) {
   )
   process.exit(2)
 }
+const minutes = values.minutes === undefined ? null : Number(values.minutes)
+if (minutes !== null && !(minutes > 0)) {
+  console.error(`--minutes takes a number over 0; not "${values.minutes}"`)
+  process.exit(2)
+}
 const scale = values.smoke ? 'smoke' : 'full'
 const since = performance.now()
 const notes: string[] = []
-const figures = await bench(scale, sentence => {
+const note = (sentence: string) => {
   notes.push(sentence)
   console.error(`bench: ${sentence}`)
-})
+}
+const figures = await bench(scale, note, { minutes })
 for (const figure of figures) console.log(formatFigure(figure))
 
 const git = (...args: string[]) => execFileSync('git', args, { encoding: 'utf8' }).trim()
@@ -49,7 +65,7 @@ const record = {
   isModified: git('status', '--porcelain', '--', '*.ts', '*.c', '*.cc', '*.h', '*.go') !== '',
   command: `npm run bench -- ${process.argv
     .slice(2)
-    .filter(each => each === name || each === '--smoke')
+    .filter((each, at, all) => all[at - 1] !== '--results' && each !== '--results')
     .join(' ')}`,
   machine: { cpu: cpus()[0]?.model ?? '', cores: cpus().length, kernel: release(), node: process.version },
   seconds: Math.round((performance.now() - since) / 1000),

@@ -34,6 +34,16 @@ export function treeAnonymousBytes(pid: number): number {
   return kilobytes * 1024
 }
 
+/** Memory that a process holds, with what files back; 0 when it is gone. */
+export function residentBytes(pid: number): number {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024
+  } catch {
+    return 0
+  }
+}
+
 /** Memory of the BPF maps that a process holds, each map once. */
 export function bpfMapBytes(pid: number): number {
   const maps = new Map<string, number>()
@@ -45,13 +55,16 @@ export function bpfMapBytes(pid: number): number {
   return [...maps.values()].reduce((sum, bytes) => sum + bytes, 0)
 }
 
+/** Living processes whose parent a process is. */
+export function children(pid: number): number[] {
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(Number)
+    .filter(each => Number(statFields(each)[1]) === pid)
+}
+
 function descendants(pid: number): number[] {
-  const found: number[] = []
-  for (const name of readdirSync('/proc')) {
-    if (/^\d+$/.test(name) && Number(statFields(Number(name))[1]) === pid)
-      found.push(Number(name), ...descendants(Number(name)))
-  }
-  return found
+  return children(pid).flatMap(each => [each, ...descendants(each)])
 }
 
 /** Fields of /proc/PID/stat after the command, whose name may hold spaces: state, parent, ... Empty when gone. */

@@ -77,7 +77,8 @@ export const queryBench: Bench = async (scaleName, note) => {
 
 async function load(server: BenchServer, scale: Scale, startMs: number): Promise<void> {
   const random = seededRandom(7)
-  const service = makeService('svc', scale.stacks, 7)
+  // Each of two versions has its own stacks.
+  const service = makeService('svc', scale.stacks / 2, 7)
   const windows = quarterMs / 1000 / scale.windowSeconds
   function* requests() {
     for (let at = 0; at < windows; at++)
@@ -85,6 +86,7 @@ async function load(server: BenchServer, scale: Scale, startMs: number): Promise
         Array.from({ length: instances }, (_, instance) => ({
           service,
           instance,
+          version: instance % 2 === 0 ? 'v1' : 'v2',
           startMs: startMs + at * scale.windowSeconds * 1000,
           seconds: scale.windowSeconds,
           stacks: Math.round(184 * (0.7 + 0.6 * random())),

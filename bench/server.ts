@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import type { WriteRequest } from '@strobe/proto'
 import { connectIngest } from '@strobe/server'
 import { createStoreClient, type StoreClient } from '../server/src/storage/client.ts'
-import { treeCpuSeconds } from './processes.ts'
+import { children, residentBytes, treeCpuSeconds } from './processes.ts'
 
 export interface BenchServer {
   url: string
@@ -15,6 +15,10 @@ export interface BenchServer {
   store: StoreClient
   /** Of the server and its engine, since their start. */
   cpuSeconds(): number
+  /** Memory that both hold now. */
+  residentBytes(): { server: number; engine: number }
+  /** Of a statement straight to the engine. */
+  rows<Row extends unknown[]>(query: string): Promise<Row[]>
   /** 99th percentile of the server's event loop delay since the last call, ms. */
   eventLoopDelayMs(): Promise<number>
   /** Resolves when all are durable; `parallel` requests are on their way at a time. */
@@ -46,6 +50,14 @@ export async function startBenchServer(): Promise<BenchServer> {
     url,
     store,
     cpuSeconds: () => treeCpuSeconds(child.pid!),
+    residentBytes: () => ({
+      server: residentBytes(child.pid!),
+      engine: children(child.pid!).reduce((sum, pid) => sum + residentBytes(pid), 0),
+    }),
+    async rows<Row extends unknown[]>(query: string) {
+      const result = await store.query({ query, format: 'JSONCompactEachRow' })
+      return (await result.json()) as unknown as Row[]
+    },
     async eventLoopDelayMs() {
       const answer = nextMessage<{ delayMs: number }>(child)
       child.send('delay')

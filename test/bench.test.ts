@@ -38,6 +38,20 @@ test('npm run bench -- ingest stores what it says', async () => {
   expect(figures.get('stored_samples')).toBeLessThan(80 * 239 + 400 * 8)
 })
 
+test('npm run bench -- storage tells a sample by its columns', async () => {
+  const figures = await runBench('storage')
+  const sum = ['time', 'series_id', 'value', 'stack_id'].reduce(
+    (bytes, column) => bytes + figures.get(`bytes_per_sample_${column}`)!,
+    0,
+  )
+  expect(sum).toBeLessThan(figures.get('bytes_per_sample')!)
+  expect(sum).toBeGreaterThan(figures.get('bytes_per_sample')! * 0.8)
+  expect(figures.get('bytes_per_sample_with_profiles_and_totals')).toBeGreaterThan(
+    figures.get('bytes_per_sample')!,
+  )
+  expect(figures.get('path_samples')).toBeGreaterThan(2 * 1000 * 129)
+})
+
 test('npm run bench -- query has an answer beside the bare scan', async () => {
   const figures = await runBench('query')
   expect(figures.get('flamegraph_24h_cpu')).toBeGreaterThan(0)
@@ -59,6 +73,6 @@ describe.skipIf(cannotProfile !== '')(`where BPF loads${cannotProfile}`, () => {
 test('a name that is no bench is refused with those that are', async () => {
   await expect(promisify(execFile)(process.execPath, [main, 'speed'])).rejects.toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('agent, ingest, query'),
+    stderr: expect.stringContaining('agent, ingest, storage, query'),
   })
 })

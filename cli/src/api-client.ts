@@ -1,20 +1,38 @@
 import type { Command } from 'commander'
 import { CliError, type CommandContext, exitCodes } from './command.ts'
+import { readToken } from './token.ts'
 
 export interface ApiClient {
   /** The answer of GET /api/v1/PATH. Throws CliError. */
   get<T>(path: string, parameters?: Record<string, string | number | undefined>): Promise<T>
   getBytes(path: string, parameters: Record<string, string | number | undefined>): Promise<Buffer>
   post<T>(path: string, parameters: Record<string, string>, body: Uint8Array<ArrayBuffer>): Promise<T>
+  /** A request that changes something and has no body. */
+  send<T>(
+    method: 'POST' | 'PUT' | 'DELETE',
+    path: string,
+    parameters: Record<string, string | undefined>,
+  ): Promise<T>
 }
 
-/** --server and --json, for every command that asks a server. */
+/** What addServerOptions reads. */
+export interface ServerOptions {
+  server: string
+  json?: boolean
+  tokenFile?: string
+}
+
+/** --server, --token-file and --json, for every command that asks a server. */
 export function addServerOptions(command: Command, context: CommandContext): Command {
   return command
     .option(
       '--server <url>',
       'the server to ask (STROBE_URL)',
       context.env.STROBE_URL || 'http://localhost:4040',
+    )
+    .option(
+      '--token-file <file>',
+      'file with the key to send (STROBE_TOKEN_FILE; STROBE_TOKEN is the key itself)',
     )
     .option('--json', 'print the answer as JSON')
 }
@@ -26,10 +44,11 @@ export function addRangeOptions(command: Command): Command {
     .option('--to <time>', 'end', 'now')
 }
 
-export function createApiClient(server: string): ApiClient {
-  const base = readBase(server)
+export function createApiClient(options: ServerOptions, context: Pick<CommandContext, 'env'>): ApiClient {
+  const base = readBase(options.server)
+  const token = readToken(base, options.tokenFile, context.env)
   async function call(
-    method: 'GET' | 'POST',
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
     path: string,
     parameters: Record<string, string | number | undefined>,
     body?: Uint8Array<ArrayBuffer>,
@@ -41,7 +60,13 @@ export function createApiClient(server: string): ApiClient {
     try {
       response = await fetch(url, {
         method,
-        ...(body ? { body, headers: { 'content-type': 'application/octet-stream' } } : {}),
+        headers: {
+          ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
+          ...(method === 'GET'
+            ? {}
+            : { 'content-type': body ? 'application/octet-stream' : 'application/json' }),
+        },
+        ...(body ? { body } : {}),
       })
     } catch (error) {
       const cause = (error as { cause?: { code?: string; message?: string } }).cause
@@ -71,6 +96,11 @@ export function createApiClient(server: string): ApiClient {
       Buffer.from(await (await call('GET', path, parameters)).arrayBuffer()),
     post: async <T>(path: string, parameters: Record<string, string>, body: Uint8Array<ArrayBuffer>) =>
       (await (await call('POST', path, parameters, body)).json()) as T,
+    send: async <T>(
+      method: 'POST' | 'PUT' | 'DELETE',
+      path: string,
+      parameters: Record<string, string | undefined>,
+    ) => (await (await call(method, path, parameters)).json()) as T,
   }
 }
 

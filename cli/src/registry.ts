@@ -41,4 +41,9 @@ export const commands: CommandEntry[] = [
     load: () => import('./commands/diff.ts'),
   },
   { name: 'top', summary: 'list the functions that weigh most', load: () => import('./commands/top.ts') },
+  {
+    name: 'admin',
+    summary: 'tenants, limits and keys of a server',
+    load: () => import('./commands/admin.ts'),
+  },
 ]

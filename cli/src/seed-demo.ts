@@ -25,7 +25,9 @@ export async function seedDemo(
     text => Number((JSON.parse(text) as { endMs: number }).endMs),
     () => 0,
   )
-  const { services } = await createApiClient(server.url).get<{ services: unknown[] }>('services', {
+  const { services } = await createApiClient({ server: server.url }, { env: { STROBE_DATA: dataDir } }).get<{
+    services: unknown[]
+  }>('services', {
     from: `now-${days}d`,
   })
   if (services.length > 0 && Date.now() - seededAt < staleMs) return 0

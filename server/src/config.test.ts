@@ -31,11 +31,6 @@ test('all mistakes are named together', () => {
   }
 })
 
-test('beyond loopback is refused with the reason, unless it is asked for', () => {
-  expect(() => readConfig({ listen: '0.0.0.0' }, {})).toThrow(/--listen=0\.0\.0\.0: .*--insecure/)
-  expect(readConfig({ listen: '0.0.0.0', insecure: true }, {}).listen).toBe('0.0.0.0')
-})
-
 test('every option has its own flag and variable, and a line of help', () => {
   for (const column of ['flag', 'variable', 'key'] as const)
     expect(new Set(serverOptions.map(option => option[column])).size).toBe(serverOptions.length)

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { CodedError } from './errors.ts'
+import { quantityHelp, readQuantity } from './quantity.ts'
 
 export type OptionType = 'string' | 'integer' | 'duration' | 'bytes' | 'boolean' | 'list'
 export type OptionValue = string | number | boolean | string[]
@@ -51,7 +52,7 @@ export const serverOptions: ServerOption[] = [
     unit: '',
     default: '127.0.0.1',
     sentence:
-      'Address to listen on, for HTTP and gRPC. Anything beyond loopback lets every machine that reaches it read and write profiles, so it needs --insecure.',
+      'Address to listen on, for HTTP and gRPC. Beyond loopback every request needs a key (`strobe admin keys create`), unless --insecure lets everybody in.',
   },
   {
     key: 'port',
@@ -101,7 +102,8 @@ export const serverOptions: ServerOption[] = [
     type: 'boolean',
     unit: '',
     default: false,
-    sentence: 'Serve beyond loopback without keys: whoever reaches the port may read and write.',
+    sentence:
+      'Serve beyond loopback without keys: whoever reaches the port may read, write and administer. Once a key exists, keys are asked for all the same.',
   },
   {
     key: 'allowedHosts',
@@ -251,10 +253,6 @@ export function readConfig(
   }
   const config = values as unknown as ServerConfig
   if (mistakes.length === 0) {
-    if (!isLoopback(config.listen) && !config.insecure)
-      mistakes.push(
-        `--listen=${config.listen}: reachable from other machines, and this server checks no keys. Keep to 127.0.0.1, put a proxy that checks who calls in front, or accept it with --insecure`,
-      )
     const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
     if (!levels.includes(config.logLevel))
       mistakes.push(`--log-level=${config.logLevel}: choose one of ${levels.join(', ')}`)
@@ -280,7 +278,7 @@ function readValue(option: ServerOption, given: unknown): OptionValue | { wrong:
       if (given === false || /^(0|false|no|off)$/i.test(text)) return false
       return { wrong: 'not yes or no' }
     default: {
-      const number = option.type === 'integer' ? readInteger(text) : readQuantity(text, option.type)
+      const number = readQuantity(text, option.type)
       if (number === null) return { wrong: `not ${quantityHelp[option.type]}` }
       if (option.min !== undefined && number < option.min)
         return { wrong: `less than ${option.min} ${option.unit}`.trim() }
@@ -289,39 +287,6 @@ function readValue(option: ServerOption, given: unknown): OptionValue | { wrong:
       return number
     }
   }
-}
-
-const quantityHelp = {
-  integer: 'a whole number',
-  duration: 'a duration such as 500ms, 30s, 5m or 1h',
-  bytes: 'a size such as 512KiB, 64MiB or 1GiB',
-} as const
-
-function readInteger(text: string): number | null {
-  return /^\d{1,15}$/.test(text) ? Number(text) : null
-}
-
-const multipliers: Record<'duration' | 'bytes', Record<string, number>> = {
-  duration: { '': 1, ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 },
-  bytes: {
-    '': 1,
-    b: 1,
-    kb: 1000,
-    mb: 1000 ** 2,
-    gb: 1000 ** 3,
-    kib: 1024,
-    mib: 1024 ** 2,
-    gib: 1024 ** 3,
-    k: 1024,
-    m: 1024 ** 2,
-    g: 1024 ** 3,
-  },
-}
-
-function readQuantity(text: string, type: 'duration' | 'bytes'): number | null {
-  const match = /^(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]*)$/i.exec(text)
-  const factor = match && multipliers[type][match[2]!.toLowerCase()]
-  return match && factor !== undefined && factor !== null ? Math.round(Number(match[1]) * factor) : null
 }
 
 /** True for addresses that only this machine reaches. */

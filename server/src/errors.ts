@@ -38,6 +38,15 @@ export const serverErrors = {
     status: 400,
     sentence: 'A profile is dated outside the accepted window; the message names both times.',
   },
+  UNAUTHENTICATED: {
+    status: 401,
+    sentence:
+      'The server asks for a key, and none came, or one that is unknown or revoked; the message says how to send one.',
+  },
+  FORBIDDEN: {
+    status: 403,
+    sentence: 'The key has another role or belongs to another tenant; the message names what is needed.',
+  },
   ORIGIN_NOT_ALLOWED: { status: 403, sentence: 'A browser sent the request from another site.' },
   NOT_DEMO: { status: 403, sentence: 'Only a demo store may be emptied by a request.' },
   NOT_FOUND: { status: 404, sentence: 'There is no such path.' },

@@ -8,6 +8,9 @@ import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
 import pino, { type Logger } from 'pino'
 import { createApp } from './api/app.ts'
 import { createRequestMetrics } from './api/request-metrics.ts'
+import { checkAccess } from './auth/access.ts'
+import { createAuthenticator } from './auth/authenticator.ts'
+import { removeLocalToken, writeLocalToken } from './auth/local-token.ts'
 import { securityHeaders } from './auth/request-guard.ts'
 import { isLoopback, type ServerConfig } from './config.ts'
 import { defaultEngineSettings } from './engine/settings.ts'
@@ -23,10 +26,12 @@ import { createStackStore } from './query/stack-store.ts'
 import { createStoreClient } from './storage/client.ts'
 import { deleteAllData } from './storage/delete-data.ts'
 import { Journal } from './storage/journal.ts'
+import { KeyStore } from './storage/keys.ts'
 import { migrate } from './storage/migrate.ts'
 import { createReader } from './storage/select/reader.ts'
 import { defaultStorageSettings } from './storage/settings.ts'
 import { Store, type StoreMetrics } from './storage/store.ts'
+import { TenantStore } from './storage/tenants.ts'
 import { writeAgents } from './storage/write-agents.ts'
 
 export interface RunningServer {
@@ -45,7 +50,8 @@ export interface RunOptions {
   uiDir?: string
 }
 
-const tenant = 'default'
+/** How soon keys and settings that another server wrote hold here. */
+const tenantRefreshMs = 5_000
 
 /**
  * Starts everything and resolves when profiles and queries are answered.
@@ -90,6 +96,24 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       await queryClient.close()
     })
     await migrate(writer)
+    const polling = {
+      refreshMs: tenantRefreshMs,
+      onFailure: (error: unknown) =>
+        log.warn({ err: error }, 'keys and settings of tenants could not be read; the last ones hold'),
+    }
+    const keys = new KeyStore(writer, polling)
+    const tenants = new TenantStore(writer, polling)
+    closers.splice(1, 0, async () => {
+      keys.stop()
+      tenants.stop()
+      await removeLocalToken(config.dataDir)
+    })
+    await Promise.all([keys.start(), tenants.start()])
+    const authenticate = createAuthenticator({
+      keys,
+      isOpenWithoutKeys: isLoopback(config.listen) || config.insecure,
+      localToken: await writeLocalToken(config.dataDir, port),
+    })
 
     const store = new Store({
       client: writer,
@@ -117,7 +141,13 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       metrics,
     })
     closers.splice(1, 0, () => ingest.stop(config.shutdownTimeoutMs))
-    const grpc = createGrpcServer(ingest)
+    const grpc = createGrpcServer(ingest, {
+      async tenantOf(authorization) {
+        const principal = await authenticate(authorization)
+        checkAccess(principal, 'ingest')
+        return principal.tenant
+      },
+    })
     const grpcPort = await bindGrpc(grpc, config.listen, config.grpcPort)
     closers.splice(1, 0, () => closeGrpc(grpc, config.shutdownTimeoutMs))
 
@@ -139,9 +169,8 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       const state = engine.state()
       return (state.isReady ? ingest.notReadyReason() : state.reason) || null
     }
-    const host =
-      config.listen.includes(':') && !config.listen.startsWith('[') ? `[${config.listen}]` : config.listen
     // By address: a minimal host has no localhost in its /etc/hosts.
+    const host = reachableHost(config.listen)
     const url = `http://${host}:${port}/`
     handle = createApp({
       context: {
@@ -159,6 +188,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
             idempotencyKey: request.get('idempotency-key') ?? '',
           }),
         deleteData: () => store.empty(() => deleteAllData(writer)),
+        admin: { tenants, keys },
         status() {
           const reason = notReady()
           return {
@@ -172,7 +202,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
         },
       },
       version,
-      tenant,
+      authenticate,
       guard: { allowedHosts: config.allowedHosts, isAnyAddressAllowed: !isLoopback(config.listen) },
       uiDir: options.uiDir ?? fileURLToPath(new URL('../../ui/dist', import.meta.url)),
       notReady,
@@ -186,6 +216,11 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
         log.error({ err: error, method: request.method, path: request.path }, 'a request failed'),
     })
     log.info({ url, grpcPort, dataDir: config.dataDir }, 'ready')
+    if (!isLoopback(config.listen) && !config.insecure && !keys.hasKeys)
+      log.warn(
+        { dataDir: config.dataDir },
+        'every request needs a key and there is none yet; on this machine, strobe admin keys create --role admin makes the first',
+      )
     return { url, port, grpcAddress: `${host}:${grpcPort}`, stop }
   } catch (error) {
     await stop()
@@ -223,6 +258,14 @@ export async function serveUntilSignal(
   await signalled
   await server.stop()
   return 0
+}
+
+/** Where this machine reaches what listens there, as a URL writes it. */
+function reachableHost(listen: string): string {
+  const address = listen.replace(/^\[|\]$/g, '')
+  if (address === '0.0.0.0') return '127.0.0.1'
+  if (address === '::') return '[::1]'
+  return address.includes(':') ? `[${address}]` : address
 }
 
 function readVersion(): string {

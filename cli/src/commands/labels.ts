@@ -15,7 +15,7 @@ export function configure(command: Command, context: CommandContext): void {
     .argument('[name]', 'a label: prints its values')
     .option('--query <selector>', 'only series that match, such as {service_name="api"}', '{}')
     .action(async (name: string | undefined, options: Options) => {
-      const client = createApiClient(options.server)
+      const client = createApiClient(options, context)
       const parameters = { query: options.query, from: options.from, to: options.to }
       if (name === undefined) {
         const answer = await client.get<{ labels: string[] }>('labels', parameters)

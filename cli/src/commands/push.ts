@@ -36,7 +36,7 @@ export function configure(command: Command, context: CommandContext): void {
       'refuse a profile whose time is outside the accepted window, instead of dating it now',
     )
     .action(async (files: string[], options: Options) => {
-      const client = createApiClient(options.server)
+      const client = createApiClient(options, context)
       const progress = createProgress(context)
       const sent: (Answer & { file: string })[] = []
       const failures: { file: string; error: string }[] = []

@@ -40,7 +40,7 @@ export function configure(command: Command, context: CommandContext): void {
     )
     .option('--format <format>', 'pprof, folded, speedscope or json, when the name does not tell')
     .action(async (selector: string, options: Options) => {
-      const client = createApiClient(options.server)
+      const client = createApiClient(options, context)
       const selection = { type: options.type, query: selector, from: options.from, to: options.to }
       if (options.output === undefined && options.format === undefined) {
         const answer = await client.get<SeriesAnswer>('series', { ...selection, by: options.by })

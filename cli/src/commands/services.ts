@@ -18,7 +18,7 @@ interface Answer {
 export function configure(command: Command, context: CommandContext): void {
   addRangeOptions(addServerOptions(command, context))
   command.action(async (options: { server: string; json?: boolean; from: string; to: string }) => {
-    const answer = await createApiClient(options.server).get<Answer>('services', {
+    const answer = await createApiClient(options, context).get<Answer>('services', {
       from: options.from,
       to: options.to,
     })

@@ -31,7 +31,7 @@ export function configure(command: Command, context: CommandContext): void {
     .option('-n <count>', 'functions to list', readCount, 20)
     .option('--search <text>', 'only functions whose name or file contains it')
     .action(async (selector: string, options: Options) => {
-      const answer = await createApiClient(options.server).get<Answer>('functions', {
+      const answer = await createApiClient(options, context).get<Answer>('functions', {
         type: options.type,
         query: selector,
         from: options.from,

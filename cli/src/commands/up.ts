@@ -7,6 +7,7 @@ import { CliError, type CommandContext, exitCodes } from '../command.ts'
 import { createProgress } from '../progress.ts'
 import { seedDemo } from '../seed-demo.ts'
 import { findInvokingUser, prepareFolder, type ServerProcess, startServerProcess } from '../server-process.ts'
+import { readLocalToken } from '../token.ts'
 
 interface Options {
   port: string
@@ -32,7 +33,7 @@ async function runUp(options: Options, context: CommandContext): Promise<void> {
   const isDemo = options.demo === true
   const given = options.data ?? context.env.STROBE_DATA
   const dataDir = resolve(given ?? (isDemo ? '.strobe/demo' : '.strobe'))
-  const running = await findRunning(options.port)
+  const running = await findRunning(options.port, dataDir)
   if (running?.dataDir === dataDir) {
     context.note(`Strobe already runs on ${displayUrl(running.address)} with the data in ${dataDir}.`)
     return
@@ -152,10 +153,16 @@ function waitForSignal(): { first: Promise<void>; second: Promise<void> } {
 }
 
 /** The Strobe server on a port of this host; null when none answers there. */
-async function findRunning(port: string): Promise<{ address: string; dataDir: string } | null> {
+async function findRunning(
+  port: string,
+  ownDataDir: string,
+): Promise<{ address: string; dataDir: string } | null> {
   if (port === '0') return null
   try {
-    const response = await fetch(`http://127.0.0.1:${port}/api/v1/status`, {
+    const url = new URL(`http://127.0.0.1:${port}/api/v1/status`)
+    const token = readLocalToken(url, ownDataDir)
+    const response = await fetch(url, {
+      headers: token === '' ? {} : { authorization: `Bearer ${token}` },
       signal: AbortSignal.timeout(2000),
     })
     const status = (await response.json()) as { address?: unknown; dataDir?: unknown }

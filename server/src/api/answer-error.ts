@@ -43,6 +43,7 @@ export function answerError(response: Response, error: unknown): ErrorAnswer {
   const { retryAfterMs } = details
   if (typeof retryAfterMs === 'number')
     response.setHeader('retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1000))))
+  if (status === 401) response.setHeader('www-authenticate', 'Bearer realm="strobe"')
   response.status(status).json({ code, message, details })
   return answer
 }

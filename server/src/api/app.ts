@@ -1,4 +1,6 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
+import { checkAccess, defaultTenant } from '../auth/access.ts'
+import type { Authenticate } from '../auth/authenticator.ts'
 import { checkContentType, checkRequest, type GuardSettings, securityHeaders } from '../auth/request-guard.ts'
 import { CodedError } from '../errors.ts'
 import { answerError } from './answer-error.ts'
@@ -11,8 +13,7 @@ export interface AppSettings {
   context: RouteContext
   version: string
   guard: GuardSettings
-  /** Tenant of every request until keys name one. */
-  tenant: string
+  authenticate: Authenticate
   uiDir: string
   /** null when ready, else why not. */
   notReady(): string | null
@@ -54,9 +55,16 @@ export function createApp(settings: AppSettings): Express {
       .type('text/plain')
       .send(reason === null ? 'ready\n' : `${reason}\n`)
   })
-  app.get('/metrics', async (_request, response) => {
-    const { contentType, text } = await settings.metrics()
-    response.set('content-type', contentType).send(text)
+  app.get('/metrics', async (request, response) => {
+    try {
+      // They name tenants, so they are for whoever may read the tenant that manages all.
+      const principal = await settings.authenticate(request.get('authorization'))
+      checkAccess(principal, principal.tenant === defaultTenant ? 'read' : 'operator')
+      const { contentType, text } = await settings.metrics()
+      response.set('content-type', contentType).send(text)
+    } catch (error) {
+      fail(response, request, error)
+    }
   })
 
   const api = express.Router()
@@ -111,6 +119,8 @@ async function runRoute(
   response: Response,
   settings: AppSettings,
 ): Promise<void> {
+  const principal = await settings.authenticate(request.get('authorization'))
+  checkAccess(principal, route.access)
   if (route.bodyTypes) checkContentType(request, route.bodyTypes)
   const controller = new AbortController()
   response.once('close', () => {
@@ -122,7 +132,8 @@ async function runRoute(
     request,
     response,
     signal: controller.signal,
-    tenant: settings.tenant,
+    tenant: principal.tenant,
+    principal,
     context: settings.context,
   }
   const answer = await route.handle(call)

@@ -9,6 +9,7 @@ export function buildOpenapi(routes: Route[], version: string): object {
     paths[path] ??= {}
     paths[path][route.method] = {
       summary: route.summary,
+      description: `Needs access: ${route.access}.`,
       operationId: `${route.method}${path.replaceAll(/[^a-zA-Z]+(.)?/g, (_, letter: string | undefined) => (letter ?? '').toUpperCase())}`,
       parameters: [
         ...[...route.path.matchAll(/:([a-zA-Z]+)/g)].map(([, name]) => ({
@@ -19,7 +20,8 @@ export function buildOpenapi(routes: Route[], version: string): object {
         })),
         ...queryParameters(route.query),
       ],
-      ...(route.method === 'post' && route.bodyTypes
+      // A type of JSON without a schema is there so that no form of another site can send it: no body is read.
+      ...(route.method === 'post' && route.bodyTypes && !route.bodyTypes.includes('application/json')
         ? {
             requestBody: {
               required: true,

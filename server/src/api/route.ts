@@ -1,7 +1,10 @@
 import type { Request, Response } from 'express'
 import { z } from 'zod'
+import type { Access, Principal } from '../auth/access.ts'
 import { CodedError } from '../errors.ts'
 import type { QueryContext } from '../query/context.ts'
+import type { KeyStore } from '../storage/keys.ts'
+import type { TenantStore } from '../storage/tenants.ts'
 
 /** What a handler gets: the checked query, and a signal that fires when the client goes away. */
 export interface RouteCall<Query> {
@@ -10,16 +13,20 @@ export interface RouteCall<Query> {
   request: Request
   response: Response
   signal: AbortSignal
+  /** Of the key; every read and write is for it alone. */
   tenant: string
+  principal: Principal
   context: RouteContext
 }
 
 /** One route of the API: its schemas check what comes in and are its documentation. */
 export interface Route {
-  method: 'get' | 'post' | 'delete'
+  method: 'get' | 'post' | 'put' | 'delete'
   /** Below /api/v1, as express writes it. */
   path: string
   summary: string
+  /** What the key must allow. */
+  access: Access
   query: z.ZodType
   /** Undefined when the handler sends a file by itself and returns undefined. */
   answer: z.ZodType | undefined
@@ -53,12 +60,20 @@ export interface RouteContext {
   status(): ServerStatus
   /** Deletes every profile; resolves once that is done. */
   deleteData(): Promise<void>
+  admin: AdminContext
+}
+
+/** What routes of /admin manage. */
+export interface AdminContext {
+  tenants: TenantStore
+  keys: KeyStore
 }
 
 export function defineRoute<Query extends z.ZodType>(route: {
   method: Route['method']
   path: string
   summary: string
+  access: Access
   query: Query
   answer: z.ZodType | undefined
   bodyTypes?: string[]

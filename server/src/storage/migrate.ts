@@ -4,6 +4,8 @@ import { CodedError } from '../errors.ts'
 import type { StoreClient } from './client.ts'
 import * as first from './migrations/0001-first.ts'
 import * as values from './migrations/0003-values.ts'
+import * as tenants from './migrations/0004-tenants.ts'
+import * as smallerRows from './migrations/0006-smaller-rows.ts'
 
 export interface Migration {
   name: string
@@ -12,7 +14,7 @@ export interface Migration {
 }
 
 /** In the order they were written; a migration never changes after a release. */
-export const migrations: Migration[] = [first, values]
+export const migrations: Migration[] = [first, values, tenants, smallerRows]
 
 /**
  * Brings the schema up to date and checks that ids in the store were made by this program's rule.

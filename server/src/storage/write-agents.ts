@@ -1,4 +1,5 @@
 import type { StoreClient } from './client.ts'
+import { formatSeconds } from './format-seconds.ts'
 
 export interface AgentRow {
   host: string
@@ -35,9 +36,4 @@ export async function writeAgents(
     })),
     format: 'JSONEachRow',
   })
-}
-
-/** As the store reads a DateTime64: it takes a number of fewer than ten digits, such as 0, for something else. */
-function formatSeconds(ms: number): string {
-  return (ms / 1000).toFixed(3).padStart('0000000000.000'.length, '0')
 }

@@ -6,6 +6,7 @@ export const agentsRoute = defineRoute({
   method: 'get',
   path: '/agents',
   summary: 'Agents and their health.',
+  access: 'read',
   query: parameters({}),
   answer: z.object({
     agents: z.array(

@@ -6,6 +6,7 @@ export const demoDataRoute = defineRoute({
   method: 'delete',
   path: '/demo-data',
   summary: 'Deletes every profile of a store that holds demo data.',
+  access: 'admin',
   query: parameters({}),
   answer: z.object({ deleted: z.boolean() }),
   bodyTypes: ['application/json'],

@@ -7,6 +7,7 @@ export const flamegraphRoute = defineRoute({
   method: 'get',
   path: '/flamegraph',
   summary: 'The call tree of the selection, pruned to so many nodes.',
+  access: 'read',
   query: parameters({
     ...selectionParameters,
     nodes: integer('nodes at most', { min: 1, max: 20_000, default: 2500 }),

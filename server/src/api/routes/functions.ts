@@ -7,6 +7,7 @@ export const functionsRoute = defineRoute({
   method: 'get',
   path: '/functions',
   summary: 'Self and total of every function of the selection, from all of its stacks.',
+  access: 'read',
   query: parameters({
     ...selectionParameters,
     sort: z.enum(['self', 'total']).default('self'),

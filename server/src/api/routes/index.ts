@@ -1,4 +1,5 @@
 import type { Route } from '../route.ts'
+import { adminRoutes } from './admin/index.ts'
 import { agentsRoute } from './agents.ts'
 import { demoDataRoute } from './demo-data.ts'
 import { flamegraphRoute } from './flamegraph.ts'
@@ -25,4 +26,5 @@ export const routes: Route[] = [
   agentsRoute,
   statusRoute,
   demoDataRoute,
+  ...adminRoutes,
 ]

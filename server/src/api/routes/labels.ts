@@ -9,6 +9,7 @@ export const labelsRoute = defineRoute({
   method: 'get',
   path: '/labels',
   summary: 'Names of the labels of matching series.',
+  access: 'read',
   query,
   answer: z.object({ labels: z.array(z.string()) }),
   handle: call => queryLabels(call.context.queries, call.tenant, call.query, call.signal),
@@ -18,6 +19,7 @@ export const labelValuesRoute = defineRoute({
   method: 'get',
   path: '/labels/:name/values',
   summary: 'Values of one label of matching series, sorted, at most 10,000.',
+  access: 'read',
   query,
   answer: z.object({ values: z.array(z.string()) }),
   handle: call =>

@@ -7,6 +7,7 @@ export const profileTypesRoute = defineRoute({
   method: 'get',
   path: '/profile-types',
   summary: 'Profile types that have profiles in the range.',
+  access: 'read',
   query: parameters({ query: selectorParameter, ...rangeParameters }),
   answer: z.object({
     types: z.array(

@@ -7,6 +7,7 @@ export const profileRoute = defineRoute({
   method: 'get',
   path: '/profile',
   summary: 'The selection as one file: gzip pprof, folded text, speedscope or JSON.',
+  access: 'read',
   query: parameters({ ...selectionParameters, format: z.enum(exportFormats).default('pprof') }),
   answer: undefined,
   async handle({ context, tenant, query, signal, response }) {

@@ -9,6 +9,7 @@ export const pushRoute = defineRoute({
   method: 'post',
   path: '/profiles',
   summary: 'Stores one pprof profile, gzip or not. Answers once it is durable.',
+  access: 'ingest',
   query: z
     .object({
       service: text.describe('service_name of the profile'),

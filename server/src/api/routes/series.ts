@@ -7,6 +7,7 @@ export const seriesRoute = defineRoute({
   method: 'get',
   path: '/series',
   summary: 'A profile type over time: rates over the covered time of each step, means of gauges.',
+  access: 'read',
   query: parameters({
     ...selectionParameters,
     by: z

@@ -7,6 +7,7 @@ export const servicesRoute = defineRoute({
   method: 'get',
   path: '/services',
   summary: 'Services with profiles in the range.',
+  access: 'read',
   query: parameters(rangeParameters),
   answer: z.object({
     services: z.array(

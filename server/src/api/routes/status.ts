@@ -5,6 +5,7 @@ export const statusRoute = defineRoute({
   method: 'get',
   path: '/status',
   summary: 'What this server is and whether its store answers.',
+  access: 'read',
   query: parameters({}),
   answer: z.object({
     version: z.string(),

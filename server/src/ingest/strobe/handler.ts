@@ -51,8 +51,8 @@ export const profileIngestService = {
 } satisfies ServiceDefinition
 
 export interface StrobeHandlerOptions {
-  /** Throws UNAUTHENTICATED. */
-  tenantOf?: (metadata: Metadata) => string
+  /** Who calls, by the metadata `authorization`. Rejects with UNAUTHENTICATED or FORBIDDEN. */
+  tenantOf?: (authorization: string | undefined) => Promise<string>
   now?: () => number
 }
 
@@ -78,11 +78,13 @@ export function listenGrpc(server: Server, host: string, port: number): Promise<
 }
 
 export function createStrobeHandlers(ingest: Ingest, options: StrobeHandlerOptions) {
-  const tenantOf = options.tenantOf ?? (() => 'default')
+  const tenantOf = async (metadata: Metadata) =>
+    options.tenantOf ? options.tenantOf(metadata.get('authorization')[0]?.toString()) : 'default'
   const now = options.now ?? Date.now
 
   const Write: handleUnaryCall<WriteRequest, WriteResponse> = (call, callback) => {
-    write(ingest, tenantOf(call.metadata), call.request, now()).then(
+    const answering = tenantOf(call.metadata).then(tenant => write(ingest, tenant, call.request, now()))
+    answering.then(
       answer => callback(null, answer),
       (error: unknown) => {
         ingest.countRefusal('strobe', error)
@@ -91,7 +93,8 @@ export function createStrobeHandlers(ingest: Ingest, options: StrobeHandlerOptio
     )
   }
   const Heartbeat: handleUnaryCall<HeartbeatRequest, HeartbeatResponse> = (call, callback) => {
-    heartbeat(ingest, tenantOf(call.metadata), call.request, now()).then(
+    const answering = tenantOf(call.metadata).then(tenant => heartbeat(ingest, tenant, call.request, now()))
+    answering.then(
       answer => callback(null, answer),
       (error: unknown) => callback(toStatus(error)),
     )
