@@ -131,25 +131,32 @@ export class IdentityHasher {
     return this.#finish()
   }
 
-  /** text() of bytes that are ASCII. */
-  asciiText(bytes: Uint8Array, start: number, end: number): this {
-    this.#begin(KIND_TEXT)
+  /** text() of bytes that are ASCII; false, and no result, when they are not. */
+  asciiText(bytes: Uint8Array, start: number, end: number): boolean {
     const length = end - start
-    if (2 + length > this.#words.length) this.#grow(2 + length)
+    const needed = 2 + ((length + 3) >>> 2)
+    if (needed > this.#words.length) this.#grow(needed)
     const words = this.#words
+    words[0] = KIND_TEXT
     words[1] = length
     let to = 2
     let at = start
-    for (; at + 4 <= end; at += 4) {
-      words[to++] = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+    let seen = 0
+    for (const last = end - 3; at < last; at += 4) {
+      const word = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+      seen |= word
+      words[to++] = word
     }
     if (at < end) {
       let word = 0
       for (let shift = 0; at < end; at++, shift += 8) word |= bytes[at]! << shift
+      seen |= word
       words[to++] = word
     }
+    if ((seen & 0x80808080) !== 0) return false
     this.#length = to
-    return this.#finish()
+    this.#finish()
+    return true
   }
 
   /** texts: from entry `first` on the text hashes of name, system name and file; `nameEntry` names it. */
@@ -174,6 +181,13 @@ export class IdentityHasher {
     words[9] = moduleHigh
     this.#length = 10
     return this.#finish()
+  }
+
+  /** Of the function that stands for what a module has no names for. */
+  unnamedFunctionId(moduleLow: number, moduleHigh: number): this {
+    const texts = new Uint32Array(6)
+    for (let i = 0; i < 3; i++) this.text('').store(texts, i)
+    return this.functionId(texts, 0, 0, 0, moduleLow, moduleHigh)
   }
 
   namedFrameId(

@@ -36,11 +36,6 @@ export interface Profile {
 
   mappings: Mapping[]
   functions: FunctionInfo[]
-  /**
-   * functions x 6: name, system name and file as IdentityHasher.text() gives them, low half first. A
-   * decoder that has the bytes at hand leaves them here; whoever changes a function must drop the column.
-   */
-  functionTextHash?: Uint32Array
 
   locationAddress: BigUint64Array
   locationMapping: Int32Array

@@ -147,9 +147,6 @@ test('a profile of text and its decoded bytes have the same ids, also beyond ASC
   const decoded = decodePprof(
     encodePprof({ ...text, functions: text.functions.map(fn => ({ ...fn, file: '/src/ä.c' })) }),
   )
-  expect(decoded.functionTextHash).toHaveLength(24)
-  const { functionTextHash: _, ...withoutHashes } = decoded
-  expect(resolveStacks(withoutHashes)).toEqual(resolveStacks(decoded))
   const one = resolveStacks(decoded)
   expect(one.functionId[0]).toBe(functionId('rün', 'rün', '/src/ä.c', 0, 'app'))
   expect(one.frameId[0]).toBe(namedFrameId(one.functionId[0]!, 0, ''))

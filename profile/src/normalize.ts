@@ -1,7 +1,7 @@
 import { IdentityHasher, type SampleLabel } from './identity.ts'
 import type { FrameKind, FunctionInfo, Profile } from './model.ts'
 import { FrameTable } from './resolve/frame-table.ts'
-import { type LabelsetLimits, LabelsetTable } from './resolve/labelset-table.ts'
+import { type LabelsetLimits, LabelsetTable, type SampleLabels } from './resolve/labelset-table.ts'
 import { SlotTable } from './resolve/slot-table.ts'
 import { StackTable } from './resolve/stack-table.ts'
 
@@ -84,7 +84,8 @@ export function resolveStacks(profile: Profile, given: Partial<ResolveLimits> = 
   const hasher = new IdentityHasher()
   const frames = new FrameTable(profile, hasher)
   const stacks = new StackTable(hasher, frames, limits)
-  const labelsets = new LabelsetTable(profile, hasher, limits)
+  const labelsets = new LabelsetTable(hasher, limits)
+  labelsets.reset(labelsOf(profile))
   const samples = profile.stackOffset.length - 1
   const width = profile.sampleTypes.length
   const sampleStack = new Uint32Array(samples)
@@ -95,7 +96,7 @@ export function resolveStacks(profile: Profile, given: Partial<ResolveLimits> = 
   let count = 0
   for (let i = 0; i < samples; i++) {
     const stack = stacks.add(profile, i)
-    const labelset = labelsets.add(i)
+    const labelset = labelsets.add(profile.labelOffset[i]!, profile.labelOffset[i + 1]!)
     const series = labelsets.series
     let slot = sums.first(
       Math.imul(stack, 0x9e3779b1) ^ Math.imul(labelset, 0x85ebca6b) ^ Math.imul(series, 0xc2b2ae35),
@@ -129,7 +130,7 @@ export function resolveStacks(profile: Profile, given: Partial<ResolveLimits> = 
     ...frames.columns(),
     ...stacks.columns(),
     labelsets: labelsets.sets,
-    labelsetId: BigUint64Array.from(labelsets.ids),
+    labelsetId: new BigUint64Array(Uint32Array.from(labelsets.ids).buffer),
     labelsRenamed: labelsets.renamed,
     labelsDuplicate: labelsets.duplicates,
     labelsFolded: labelsets.folded,
@@ -152,4 +153,17 @@ function canAdd(
     if (BigInt.asIntN(64, sum) !== sum) return false
   }
   return true
+}
+
+function labelsOf(profile: Profile): SampleLabels {
+  const { labelNumber } = profile
+  return {
+    count: profile.labelKey.length,
+    key: profile.labelKey,
+    string: profile.labelString,
+    number: labelNumber,
+    numberHalves: new Uint32Array(labelNumber.buffer, labelNumber.byteOffset, 2 * labelNumber.length),
+    unit: profile.labelUnit,
+    texts: profile.labelStrings,
+  }
 }

@@ -1,4 +1,5 @@
 import { profileError } from '../errors.ts'
+import { roomyInt32 } from './grown.ts'
 import type { WireReader } from './wire-reader.ts'
 
 /**
@@ -7,13 +8,21 @@ import type { WireReader } from './wire-reader.ts'
  */
 export class IdIndex {
   readonly #what: string
-  readonly #dense: Int32Array
+  #dense = new Int32Array(0)
+  #denseLength = 0
   #sparse: Map<number | bigint, number> | null = null
   #id: number | bigint = 0
 
-  constructor(what: string, count: number) {
+  constructor(what: string) {
     this.#what = what
-    this.#dense = new Int32Array(2 * count + 64).fill(-1)
+  }
+
+  /** Forgets what it holds and makes room for so many messages. */
+  reset(count: number): void {
+    this.#denseLength = 2 * count + 64
+    this.#dense = roomyInt32(this.#dense, this.#denseLength)
+    this.#dense.fill(-1, 0, this.#denseLength)
+    this.#sparse = null
   }
 
   begin(): void {
@@ -27,7 +36,7 @@ export class IdIndex {
   add(position: number): void {
     const id = this.#id
     if (id === 0) throw profileError('PPROF_ZERO_ID', `${this.#what} number ${position + 1} has id 0`)
-    const isDense = typeof id === 'number' && id < this.#dense.length
+    const isDense = typeof id === 'number' && id < this.#denseLength
     const isKnown = isDense ? this.#dense[id]! >= 0 : this.#sparse?.has(id) === true
     if (isKnown) {
       throw profileError('PPROF_DUPLICATE_ID', `two messages are ${this.#what} ${id}`, { id: String(id) })
@@ -42,7 +51,7 @@ export class IdIndex {
   /** Reads an id and gives its position, -1 when no message has it. */
   find(reader: WireReader): number {
     const id = readId(reader)
-    if (typeof id === 'number' && id < this.#dense.length) return this.#dense[id]!
+    if (typeof id === 'number' && id < this.#denseLength) return this.#dense[id]!
     return this.#sparse?.get(id) ?? -1
   }
 }

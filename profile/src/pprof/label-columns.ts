@@ -1,4 +1,3 @@
-import type { Profile } from '../model.ts'
 import { grown } from './grown.ts'
 import type { StringTable } from './string-table.ts'
 import type { WireReader } from './wire-reader.ts'
@@ -7,12 +6,14 @@ import type { WireReader } from './wire-reader.ts'
 export class LabelColumns {
   count = 0
   readonly #strings: StringTable
-  #key = new Uint32Array(64)
-  #string = new Int32Array(64)
-  #number = new BigInt64Array(64)
-  #numberHalves = new Uint32Array(this.#number.buffer)
-  #unit = new Int32Array(64)
-  readonly #labelStrings: string[] = []
+  key = new Uint32Array(64)
+  /** Index into texts, -1 for a numeric label. */
+  string = new Int32Array(64)
+  number = new BigInt64Array(64)
+  numberHalves = new Uint32Array(this.number.buffer)
+  /** Index into texts, -1 without a unit. */
+  unit = new Int32Array(64)
+  texts: string[] = []
   readonly #positionOfString = new Map<string, number>()
   readonly #positionOfIndex = new Map<number, number>()
 
@@ -20,9 +21,17 @@ export class LabelColumns {
     this.#strings = strings
   }
 
+  /** Forgets the labels of the last body. */
+  reset(): void {
+    this.count = 0
+    this.texts = []
+    this.#positionOfString.clear()
+    this.#positionOfIndex.clear()
+  }
+
   read(reader: WireReader): void {
     const i = this.count
-    if (i === this.#key.length) this.#grow()
+    if (i === this.key.length) this.#grow()
     let key = 0
     let text = 0
     let unit = 0
@@ -39,24 +48,14 @@ export class LabelColumns {
       } else if (field === 32) unit = reader.uint()
       else reader.skip(field & 7)
     }
-    this.#key[i] = this.#position(key)
+    this.key[i] = this.#position(key)
     // A label is numeric when it has no string; an empty string with the number 0 is an empty string.
     const isNumeric = text === 0 && (low !== 0 || high !== 0 || unit !== 0)
-    this.#string[i] = isNumeric ? -1 : this.#position(text)
-    this.#unit[i] = unit === 0 ? -1 : this.#position(unit)
-    this.#numberHalves[2 * i] = low
-    this.#numberHalves[2 * i + 1] = high
+    this.string[i] = isNumeric ? -1 : this.#position(text)
+    this.unit[i] = unit === 0 ? -1 : this.#position(unit)
+    this.numberHalves[2 * i] = low
+    this.numberHalves[2 * i + 1] = high
     this.count = i + 1
-  }
-
-  columns(): Pick<Profile, 'labelKey' | 'labelString' | 'labelNumber' | 'labelUnit' | 'labelStrings'> {
-    return {
-      labelKey: this.#key.slice(0, this.count),
-      labelString: this.#string.slice(0, this.count),
-      labelNumber: this.#number.slice(0, this.count),
-      labelUnit: this.#unit.slice(0, this.count),
-      labelStrings: this.#labelStrings,
-    }
   }
 
   #position(stringIndex: number): number {
@@ -65,8 +64,8 @@ export class LabelColumns {
     const text = this.#strings.get(stringIndex)
     position = this.#positionOfString.get(text)
     if (position === undefined) {
-      position = this.#labelStrings.length
-      this.#labelStrings.push(text)
+      position = this.texts.length
+      this.texts.push(text)
       this.#positionOfString.set(text, position)
     }
     this.#positionOfIndex.set(stringIndex, position)
@@ -75,10 +74,10 @@ export class LabelColumns {
 
   #grow(): void {
     const capacity = 2 * this.count
-    this.#key = grown(this.#key, new Uint32Array(capacity))
-    this.#string = grown(this.#string, new Int32Array(capacity))
-    this.#number = grown(this.#number, new BigInt64Array(capacity))
-    this.#numberHalves = new Uint32Array(this.#number.buffer)
-    this.#unit = grown(this.#unit, new Int32Array(capacity))
+    this.key = grown(this.key, new Uint32Array(capacity))
+    this.string = grown(this.string, new Int32Array(capacity))
+    this.number = grown(this.number, new BigInt64Array(capacity))
+    this.numberHalves = new Uint32Array(this.number.buffer)
+    this.unit = grown(this.unit, new Int32Array(capacity))
   }
 }

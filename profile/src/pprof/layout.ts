@@ -1,5 +1,5 @@
 import { profileError } from '../errors.ts'
-import { grown } from './grown.ts'
+import { grown, roomyUint32 } from './grown.ts'
 import { checkLimit, type PprofLimits } from './limits.ts'
 import { BYTES, VARINT, type WireReader } from './wire-reader.ts'
 
@@ -9,12 +9,20 @@ export type Span = [number, number]
 /** Where the messages of one top-level field lie. */
 export class Spans {
   count = 0
-  start: Uint32Array
-  end: Uint32Array
+  start: Uint32Array<ArrayBuffer>
+  end: Uint32Array<ArrayBuffer>
 
   constructor(capacity: number) {
     this.start = new Uint32Array(capacity)
     this.end = new Uint32Array(capacity)
+  }
+
+  /** Empties it and makes room for so many. */
+  reset(capacity: number): this {
+    this.count = 0
+    this.start = roomyUint32(this.start, capacity)
+    this.end = roomyUint32(this.end, capacity)
+    return this
   }
 
   push(start: number, end: number): void {
@@ -57,16 +65,20 @@ const PERIOD = 12
 const COMMENT = 13
 const DEFAULT_SAMPLE_TYPE = 14
 
-/** Finds the messages of a body and reads its plain fields. */
-export function readLayout(reader: WireReader, limits: PprofLimits): Layout {
+/**
+ * Finds the messages of a body and reads its plain fields.
+ * spare: a layout of an earlier body, whose room is used again; it holds nothing any more then.
+ */
+export function readLayout(reader: WireReader, limits: PprofLimits, spare: Layout | null = null): Layout {
   const end = reader.bytes.length
   // Messages of a usual profile take some 30 to 100 bytes each.
   const capacity = 64 + (end >>> 6)
-  const samples = new Spans(capacity)
-  const mappings = new Spans(64)
-  const locations = new Spans(capacity)
-  const functions = new Spans(capacity)
-  const strings = new Spans(capacity)
+  const room = (spans: Spans | undefined, entries: number) => spans?.reset(entries) ?? new Spans(entries)
+  const samples = room(spare?.samples, capacity)
+  const mappings = room(spare?.mappings, 64)
+  const locations = room(spare?.locations, capacity)
+  const functions = room(spare?.functions, capacity)
+  const strings = room(spare?.strings, capacity)
   const layout: Layout = {
     sampleTypes: [],
     samples,

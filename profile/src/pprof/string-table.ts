@@ -1,32 +1,38 @@
 import { profileError } from '../errors.ts'
 import { IdentityHasher } from '../identity.ts'
+import { roomyUint32 } from './grown.ts'
 import type { Spans } from './layout.ts'
 
-/** The string table: decoded when asked for, once each. */
-export class StringTable {
-  readonly #bytes: Uint8Array
-  readonly #spans: Spans
-  readonly #decoded: (string | undefined)[]
-  readonly #decoder = new TextDecoder()
-  /** The table's bytes as characters, one each: right for strings that are ASCII, which nearly all are. */
-  readonly #characters: string
-  readonly #charactersStart: number
-  /** Where bytes over 0x7f lie, ascending; null when they are many. Long lengths of strings are among them. */
-  readonly #highBytes: number[] | null
-  readonly #hashes: Uint32Array
-  readonly #isHashed: Uint8Array
-  readonly #hasher = new IdentityHasher()
+const UNKNOWN = 0
+const ASCII = 1
+const OTHER = 2
 
-  constructor(bytes: Uint8Array, spans: Spans) {
+/** The string table: texts are decoded when asked for, and read as bytes where that is enough. */
+export class StringTable {
+  #bytes: Uint8Array = new Uint8Array(0)
+  #spans: Spans | null = null
+  #count = 0
+  readonly #decoded = new Map<number, string>()
+  readonly #decoder = new TextDecoder()
+  readonly #encoder = new TextEncoder()
+  readonly #hasher: IdentityHasher
+  #hashes = new Uint32Array(0)
+  /** Per string UNKNOWN, ASCII or OTHER. */
+  #content = new Uint8Array(0)
+
+  constructor(hasher = new IdentityHasher()) {
+    this.#hasher = hasher
+  }
+
+  /** Takes the table of another body; nothing of the last one is left. */
+  reset(bytes: Uint8Array, spans: Spans): void {
     this.#bytes = bytes
     this.#spans = spans
-    this.#decoded = new Array(spans.count)
-    this.#hashes = new Uint32Array(2 * spans.count + 2)
-    this.#isHashed = new Uint8Array(spans.count + 1)
-    this.#charactersStart = spans.count === 0 ? 0 : spans.start[0]!
-    const end = spans.count === 0 ? 0 : spans.end[spans.count - 1]!
-    this.#characters = new TextDecoder('latin1').decode(bytes.subarray(this.#charactersStart, end))
-    this.#highBytes = findHighBytes(bytes, this.#charactersStart, end)
+    this.#count = spans.count
+    this.#decoded.clear()
+    this.#hashes = roomyUint32(this.#hashes, 2 * spans.count + 2)
+    if (this.#content.length <= spans.count) this.#content = new Uint8Array(2 * spans.count + 1)
+    else this.#content.fill(UNKNOWN, 0, spans.count + 1)
     if (spans.count > 0 && spans.end[0]! !== spans.start[0]!) {
       throw profileError(
         'PPROF_STRING_ZERO',
@@ -35,79 +41,84 @@ export class StringTable {
     }
   }
 
+  get count(): number {
+    return this.#count
+  }
+
   get(index: number): string {
-    const known = this.#decoded[index]
+    const known = this.#decoded.get(index)
     if (known !== undefined) return known
-    // Some writers leave the whole table out of an empty profile: index 0 is '' even then.
-    if (index === 0 && this.#spans.count === 0) return ''
-    if (index >= this.#spans.count) {
-      throw profileError(
-        'PPROF_STRING_INDEX',
-        `string index ${index} is outside the table of ${this.#spans.count} strings`,
-        { index, strings: this.#spans.count },
-      )
-    }
-    const bytes = this.#bytes
-    const start = this.#spans.start[index]!
-    const end = this.#spans.end[index]!
-    const text = this.#isAscii(start, end)
-      ? this.#characters.slice(start - this.#charactersStart, end - this.#charactersStart)
-      : this.#decoder.decode(bytes.subarray(start, end))
-    this.#decoded[index] = text
+    this.check(index)
+    const text = index < this.#count ? this.#decoder.decode(this.#raw(index)) : ''
+    this.#decoded.set(index, text)
     return text
   }
 
-  /** Puts the text hash of a string at entry `entry` of `halves`. The index must be one that get() took. */
+  /** Every text, by index. */
+  all(): string[] {
+    const spans = this.#spans
+    if (spans === null || spans.count === 0) return ['']
+    const first = spans.start[0]!
+    // The table's bytes as characters, one each: right for strings that are ASCII, which nearly all are.
+    const characters = new TextDecoder('latin1').decode(
+      this.#bytes.subarray(first, spans.end[spans.count - 1]!),
+    )
+    return Array.from({ length: spans.count }, (_, index) =>
+      this.#isAscii(index)
+        ? characters.slice(spans.start[index]! - first, spans.end[index]! - first)
+        : this.get(index),
+    )
+  }
+
+  /** Throws PPROF_STRING_INDEX unless the table has the index. */
+  check(index: number): void {
+    // Some writers leave the whole table out of an empty profile: index 0 is '' even then.
+    if (index < this.#count || index === 0) return
+    throw profileError(
+      'PPROF_STRING_INDEX',
+      `string index ${index} is outside the table of ${this.#count} strings`,
+      { index, strings: this.#count },
+    )
+  }
+
+  isEmpty(index: number): boolean {
+    if (index >= this.#count) return true
+    const length = this.#spans!.end[index]! - this.#spans!.start[index]!
+    // Three bytes may be a byte order mark, which is no text.
+    return length === 0 || (length === 3 && this.get(index) === '')
+  }
+
+  /** Text in UTF-8, as get() would give it. A view that the next body may change. */
+  utf8(index: number): Uint8Array {
+    if (index >= this.#count) return new Uint8Array(0)
+    return this.#isAscii(index) ? this.#raw(index) : this.#encoder.encode(this.get(index))
+  }
+
+  /** Puts the text hash of a string at entry `entry` of `halves`. The index must be one that check() took. */
   storeHash(index: number, halves: Uint32Array, entry: number): void {
-    if (this.#isHashed[index] === 0) {
-      const start = index < this.#spans.count ? this.#spans.start[index]! : 0
-      const end = index < this.#spans.count ? this.#spans.end[index]! : 0
-      if (this.#isAscii(start, end)) this.#hasher.asciiText(this.#bytes, start, end)
-      else this.#hasher.text(this.get(index))
-      this.#hasher.store(this.#hashes, index)
-      this.#isHashed[index] = 1
-    }
+    if (this.#content[index] === UNKNOWN) this.#hash(index)
     halves[2 * entry] = this.#hashes[2 * index]!
     halves[2 * entry + 1] = this.#hashes[2 * index + 1]!
   }
 
-  #isAscii(start: number, end: number): boolean {
-    const highBytes = this.#highBytes
-    if (highBytes === null) {
-      let seen = 0
-      for (let at = start; at < end; at++) seen |= this.#bytes[at]!
-      return seen < 0x80
+  #hash(index: number): void {
+    const hasher = this.#hasher
+    const start = index < this.#count ? this.#spans!.start[index]! : 0
+    const end = index < this.#count ? this.#spans!.end[index]! : 0
+    if (hasher.asciiText(this.#bytes, start, end)) this.#content[index] = ASCII
+    else {
+      hasher.text(this.get(index))
+      this.#content[index] = OTHER
     }
-    let from = 0
-    let to = highBytes.length
-    while (from < to) {
-      const middle = (from + to) >>> 1
-      if (highBytes[middle]! < start) from = middle + 1
-      else to = middle
-    }
-    return from === highBytes.length || highBytes[from]! >= end
+    hasher.store(this.#hashes, index)
   }
-}
 
-const MAX_HIGH_BYTES = 1024
-
-function findHighBytes(bytes: Uint8Array, start: number, end: number): number[] | null {
-  const found: number[] = []
-  let at = start
-  for (; at + 8 <= end; at += 8) {
-    const seen =
-      bytes[at]! |
-      bytes[at + 1]! |
-      bytes[at + 2]! |
-      bytes[at + 3]! |
-      bytes[at + 4]! |
-      bytes[at + 5]! |
-      bytes[at + 6]! |
-      bytes[at + 7]!
-    if (seen < 0x80) continue
-    for (let i = at; i < at + 8; i++) if (bytes[i]! >= 0x80) found.push(i)
-    if (found.length > MAX_HIGH_BYTES) return null
+  #isAscii(index: number): boolean {
+    if (this.#content[index] === UNKNOWN) this.#hash(index)
+    return this.#content[index] === ASCII
   }
-  for (; at < end; at++) if (bytes[at]! >= 0x80) found.push(at)
-  return found
+
+  #raw(index: number): Uint8Array {
+    return this.#bytes.subarray(this.#spans!.start[index]!, this.#spans!.end[index]!)
+  }
 }

@@ -42,7 +42,7 @@ export class FrameTable {
       hasher.text(profile.mappings[i]?.buildId ?? '').store(buildHalves, i)
       hasher.text(modules[i] ?? '').store(moduleHalves, i)
     }
-    const texts = profile.functionTextHash ?? hashFunctionTexts(profile.functions, hasher)
+    const texts = hashFunctionTexts(profile.functions, hasher)
     const addressHalves = new Uint32Array(
       profile.locationAddress.buffer,
       profile.locationAddress.byteOffset,
@@ -55,8 +55,6 @@ export class FrameTable {
     const lastModule: string[] = new Array(profile.functions.length)
     const lastFunction = new Int32Array(profile.functions.length)
     const unnamedOfModule = new Map<string, number>()
-    const noText = new Uint32Array(6)
-    for (let i = 0; i < 3; i++) hasher.text('').store(noText, i)
     const kinds = new FileKinds()
     const moduleKinds = modules.map(kindOfModule)
     const functionIds = new Uint32Array(2 * capacity)
@@ -131,7 +129,7 @@ export class FrameTable {
         } else {
           let unnamed = unnamedOfModule.get(module)
           if (unnamed === undefined) {
-            hasher.functionId(noText, 0, 0, 0, moduleHalves[2 * place]!, moduleHalves[2 * place + 1]!)
+            hasher.unnamedFunctionId(moduleHalves[2 * place]!, moduleHalves[2 * place + 1]!)
             unnamed = addFunction('', { name: '', systemName: '', file: '', startLine: 0 }, module)
             unnamedOfModule.set(module, unnamed)
           }
@@ -212,7 +210,7 @@ function hashFunctionTexts(functions: readonly FunctionInfo[], hasher: IdentityH
  * Where in its file an address lies, so that address space randomisation does not make every process
  * its own. The kernel's addresses stay: its mapping has no useful offset.
  */
-function fileAddress(address: bigint, mapping: Mapping): bigint {
+export function fileAddress(address: bigint, mapping: Mapping): bigint {
   if (address < mapping.start || (mapping.limit !== 0n && address >= mapping.limit)) return address
   return BigInt.asUintN(64, address - mapping.start + mapping.offset)
 }

@@ -110,7 +110,8 @@ export class StackTable {
   }
 }
 
-function tooManyFrames(sample: number, inStack: number, inAll: number, limits: ResolveLimits): Error {
+/** PPROF_LIMIT of a stack, or of all, with its inlined calls. */
+export function tooManyFrames(sample: number, inStack: number, inAll: number, limits: ResolveLimits): Error {
   const isStack = inStack > limits.maxStackFrames
   const field = isStack ? `frames of sample ${sample}` : 'frames of all stacks'
   const [value, limit] = isStack ? [inStack, limits.maxStackFrames] : [inAll, limits.maxFrames]
