@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readConfig } from '@strobe/server'
-import { runServer } from '@strobe/server/main'
+import { type RunOptions, runServer } from '@strobe/server/main'
 
 export interface TestServer {
   url: string
@@ -16,10 +16,13 @@ export interface TestServer {
 }
 
 /** A whole server with an engine of its own on free ports. settings: as flags. */
-export async function startTestServer(settings: Record<string, unknown> = {}): Promise<TestServer> {
+export async function startTestServer(
+  settings: Record<string, unknown> = {},
+  options: RunOptions = {},
+): Promise<TestServer> {
   const dataDir = await mkdtemp(join(tmpdir(), 'strobe-api-'))
   const config = readConfig({ port: '0', grpcPort: '0', dataDir, logLevel: 'error', ...settings }, {})
-  const server = await runServer(config)
+  const server = await runServer(config, options)
   const read = async (response: Response) => ({
     status: response.status,
     body: (await response.json()) as never,

@@ -78,6 +78,10 @@ export const serverErrors = {
     status: 500,
     sentence: 'The store was written under another rule of ids; use another data folder.',
   },
+  STORE_TOO_NEW: {
+    status: 500,
+    sentence: 'The store was changed by a newer version of Strobe; it was not touched.',
+  },
   STORE_FAILED: { status: 502, sentence: 'The store refused or failed a statement.' },
   STORE_NOT_READY: { status: 503, sentence: 'The store is not up yet, or is being started again.' },
   SERVER_STOPPING: {

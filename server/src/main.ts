@@ -48,6 +48,8 @@ export interface RunOptions {
   log?: Logger
   /** Directory of the built page. */
   uiDir?: string
+  /** Unix ms; Date.now when absent. */
+  now?: () => number
 }
 
 /** How soon keys and settings that another server wrote hold here. */
@@ -60,7 +62,8 @@ const tenantRefreshMs = 5_000
 export async function runServer(config: ServerConfig, options: RunOptions = {}): Promise<RunningServer> {
   const log = options.log ?? pino({ level: config.logLevel }, pino.destination(2))
   const version = readVersion()
-  const startedAt = Date.now()
+  const now = options.now ?? Date.now
+  const startedAt = now()
   const metrics = createServerMetrics()
   const requestMetrics = createRequestMetrics(metrics.registry)
   const closers: (() => Promise<void>)[] = []
@@ -121,7 +124,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       settings: storage,
       log,
       metrics: storeMetrics(metrics),
-      now: Date.now,
+      now,
     })
     await store.replay()
     const ingestSettings = defaultIngestSettings()
@@ -139,9 +142,11 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
         },
       },
       metrics,
+      now,
     })
     closers.splice(1, 0, () => ingest.stop(config.shutdownTimeoutMs))
     const grpc = createGrpcServer(ingest, {
+      now,
       async tenantOf(authorization) {
         const principal = await authenticate(authorization)
         checkAccess(principal, 'ingest')
@@ -177,14 +182,14 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
         queries: {
           reader,
           stacks: createStackStore(reader, config.stackCacheBytes),
-          now: Date.now,
+          now,
           agentSilentMs: config.agentSilentMs,
           isDemo: config.demo,
         },
         push: (request, search, ofTenant) =>
           receiveUpload(ingest, request, search, {
             tenant: ofTenant,
-            receivedAtMs: Date.now(),
+            receivedAtMs: now(),
             idempotencyKey: request.get('idempotency-key') ?? '',
           }),
         deleteData: () => store.empty(() => deleteAllData(writer)),
