@@ -38,6 +38,9 @@ export interface ServerConfig {
   queryRows: number
   queryConcurrency: number
   stackCacheBytes: number
+  levels: boolean
+  levelIntervalMs: number
+  levelDelayMs: number
   agentSilentMs: number
   shutdownTimeoutMs: number
   logLevel: string
@@ -194,6 +197,37 @@ export const serverOptions: ServerOption[] = [
     default: 128 * 2 ** 20,
     min: 0,
     sentence: 'Memory for stacks kept between queries (estimated); less means more reads per flame graph.',
+  },
+  {
+    key: 'levels',
+    flag: 'levels',
+    variable: 'STROBE_LEVELS',
+    type: 'boolean',
+    unit: '',
+    default: true,
+    sentence:
+      'Sum closed hours and ten minutes in the background, so that long ranges need not read every sample. Off, what was summed before is still read, and all else comes from samples.',
+  },
+  {
+    key: 'levelIntervalMs',
+    flag: 'level-interval',
+    variable: 'STROBE_LEVEL_INTERVAL',
+    type: 'duration',
+    unit: 'ms',
+    default: 30_000,
+    min: 100,
+    sentence: 'Pause between two looks for hours and ten minutes to sum.',
+  },
+  {
+    key: 'levelDelayMs',
+    flag: 'level-delay',
+    variable: 'STROBE_LEVEL_DELAY',
+    type: 'duration',
+    unit: 'ms',
+    default: 120_000,
+    min: 0,
+    sentence:
+      'An hour or ten minutes are summed so long after their end, and once nothing came for them for half of it. Profiles that come later make them be summed again.',
   },
   {
     key: 'agentSilentMs',

@@ -27,6 +27,8 @@ import { createStoreClient } from './storage/client.ts'
 import { deleteAllData } from './storage/delete-data.ts'
 import { Journal } from './storage/journal.ts'
 import { KeyStore } from './storage/keys.ts'
+import { LevelJob, type LevelMetrics } from './storage/levels/job.ts'
+import { defaultLevelSettings } from './storage/levels/settings.ts'
 import { migrate } from './storage/migrate.ts'
 import { createReader } from './storage/select/reader.ts'
 import { defaultStorageSettings } from './storage/settings.ts'
@@ -54,6 +56,8 @@ export interface RunOptions {
 
 /** How soon keys and settings that another server wrote hold here. */
 const tenantRefreshMs = 5_000
+// An hour of the largest service, summed beside everything else.
+const levelTimeoutMs = 900_000
 
 /**
  * Starts everything and resolves when profiles and queries are answered.
@@ -127,6 +131,24 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       now,
     })
     await store.replay()
+    const levelClient = createStoreClient(engine.address, { requestTimeoutMs: levelTimeoutMs })
+    const levels = new LevelJob({
+      client: levelClient,
+      settings: {
+        ...defaultLevelSettings(),
+        intervalMs: config.levelIntervalMs,
+        closeDelayMs: config.levelDelayMs,
+        settleMs: config.levelDelayMs / 2,
+      },
+      log,
+      metrics: levelMetrics(metrics),
+      now: Date.now,
+    })
+    closers.splice(1, 0, async () => {
+      await levels.stop()
+      await levelClient.close()
+    })
+    if (config.levels) levels.start()
     const ingestSettings = defaultIngestSettings()
     const ingest = createIngest({
       store,
@@ -192,7 +214,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
             receivedAtMs: now(),
             idempotencyKey: request.get('idempotency-key') ?? '',
           }),
-        deleteData: () => store.empty(() => deleteAllData(writer)),
+        deleteData: () => store.empty(() => levels.pause(() => deleteAllData(writer))),
         admin: { tenants, keys },
         status() {
           const reason = notReady()
@@ -353,6 +375,16 @@ function storeMetrics(metrics: ServerMetrics): StoreMetrics {
     insertRetried: reason => metrics.insertRetries.inc({ reason }),
     groupReplayed: outcome => metrics.replayedGroups.inc({ outcome }),
     insertSeconds: seconds => metrics.insertSeconds.observe(seconds),
+  }
+}
+
+function levelMetrics(metrics: ServerMetrics): LevelMetrics {
+  return {
+    ran: (level, reason, outcome, periods) => metrics.levelPeriods.inc({ level, reason, outcome }, periods),
+    ranFor: (level, seconds) => metrics.levelRunSeconds.observe({ level }, seconds),
+    wrote: (level, rows) => metrics.levelRows.inc({ level }, rows),
+    lags: (level, seconds) => metrics.levelLag.set({ level }, seconds),
+    deleted: (level, runs) => metrics.levelDeletedRuns.inc({ level }, runs),
   }
 }
 

@@ -75,6 +75,37 @@ export function createServerMetrics() {
       labelNames: ['outcome'] as const,
       registers,
     }),
+    levelPeriods: new Counter({
+      name: 'strobe_level_periods_total',
+      help: 'Hours or ten minutes of one service and type that were summed, by reason: new, late (profiles came after), retry; and outcome: recorded, unsettled (samples and profiles did not agree yet), failed',
+      labelNames: ['level', 'reason', 'outcome'] as const,
+      registers,
+    }),
+    levelRunSeconds: new Histogram({
+      name: 'strobe_level_run_seconds',
+      help: 'Time to sum one run of a level',
+      labelNames: ['level'] as const,
+      buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+      registers,
+    }),
+    levelRows: new Counter({
+      name: 'strobe_level_rows_total',
+      help: 'Rows written into levels',
+      labelNames: ['level'] as const,
+      registers,
+    }),
+    levelLag: new Gauge({
+      name: 'strobe_level_lag_seconds',
+      help: 'How long ago the oldest period ended that waits to be summed; 0 when none does',
+      labelNames: ['level'] as const,
+      registers,
+    }),
+    levelDeletedRuns: new Counter({
+      name: 'strobe_level_deleted_runs_total',
+      help: 'Runs of a level whose rows were deleted, because another counts in their place or they never stood',
+      labelNames: ['level'] as const,
+      registers,
+    }),
     engineRestarts: new Counter({
       name: 'strobe_engine_restarts_total',
       help: 'Times the embedded engine ended by itself and was started again',

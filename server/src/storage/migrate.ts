@@ -3,6 +3,7 @@ import { IDENTITY_RULE_VERSION } from '@strobe/profile'
 import { CodedError } from '../errors.ts'
 import type { StoreClient } from './client.ts'
 import * as first from './migrations/0001-first.ts'
+import * as levels from './migrations/0002-levels.ts'
 import * as values from './migrations/0003-values.ts'
 import * as tenants from './migrations/0004-tenants.ts'
 import * as life from './migrations/0005-life.ts'
@@ -15,7 +16,7 @@ export interface Migration {
 }
 
 /** In the order they were written; a migration never changes after a release. */
-export const migrations: Migration[] = [first, values, tenants, life, smallerRows]
+export const migrations: Migration[] = [first, levels, values, tenants, life, smallerRows]
 
 /**
  * Brings the schema up to date and checks that ids in the store were made by this program's rule. May be
