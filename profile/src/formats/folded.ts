@@ -98,7 +98,10 @@ function decodeText(bytes: Uint8Array): string {
 }
 
 function parseCount(text: string): bigint | null {
-  if (/^-?\d{1,18}$/.test(text)) return BigInt(text)
+  if (/^-?\d{1,19}$/.test(text)) {
+    const count = BigInt(text)
+    return count === BigInt.asIntN(64, count) ? count : null
+  }
   if (/^-?\d{1,15}\.\d{1,20}$/.test(text)) return BigInt(Math.round(Number(text)))
   return null
 }

@@ -27,6 +27,29 @@ interface Header {
   sections: { table: string; columns: string[]; token: string; length: number }[]
 }
 
+/** null when the text is no header: another program's, or another version's. */
+function parseHeader(text: string): Header | null {
+  let header: Partial<Header> | null
+  try {
+    header = JSON.parse(text) as Partial<Header> | null
+  } catch {
+    return null
+  }
+  const isTextList = (list: unknown) => Array.isArray(list) && list.every(each => typeof each === 'string')
+  const isSection = (section: Partial<Header['sections'][number]> | null) =>
+    typeof section?.table === 'string' &&
+    isTextList(section.columns) &&
+    typeof section.token === 'string' &&
+    Number.isSafeInteger(section.length) &&
+    section.length! >= 0
+  const isWhole =
+    typeof header?.id === 'string' &&
+    isTextList(header.batchKeys) &&
+    Array.isArray(header.sections) &&
+    header.sections.every(isSection)
+  return isWhole ? (header as Header) : null
+}
+
 const magic = Buffer.from('STROBEJ1')
 const suffix = '.group'
 
@@ -110,15 +133,17 @@ export class Journal {
     const bytes = await readFile(this.#path(id))
     if (bytes.length < 16 || !bytes.subarray(0, 8).equals(magic)) return null
     if (crc32(bytes.subarray(0, -4)) !== bytes.readUInt32LE(bytes.length - 4)) return null
+    const bodyEnd = bytes.length - 4
     const headerEnd = 12 + bytes.readUInt32LE(8)
-    const header = JSON.parse(bytes.subarray(12, headerEnd).toString()) as Header
+    const header = headerEnd > bodyEnd ? null : parseHeader(bytes.subarray(12, headerEnd).toString())
+    if (header === null) return null
     let at = headerEnd
     const sections = header.sections.map(({ table, columns, token, length }) => {
       const section = { table, columns, token, bytes: bytes.subarray(at, at + length) }
       at += length
       return section
     })
-    return { id: header.id, batchKeys: header.batchKeys, sections }
+    return at === bodyEnd ? { id: header.id, batchKeys: header.batchKeys, sections } : null
   }
 
   #path(id: string): string {

@@ -1,0 +1,357 @@
+import { readFileSync } from 'node:fs'
+import { gunzipSync, gzipSync } from 'node:zlib'
+import { fromBinary, toBinary } from '@bufbuild/protobuf'
+import {
+  decodePprof,
+  encodePprof,
+  formatFolded,
+  formatSelector,
+  matchProfileType,
+  parseFolded,
+  parseProfileTypeId,
+  parseSelector,
+  parseSpeedscope,
+  parseTime,
+  profileTypeId,
+  resolveStacks,
+} from '@strobe/profile'
+import { type WriteRequest, WriteRequestSchema } from '@strobe/proto'
+import { defaultIngestSettings } from '../../server/src/ingest/settings.ts'
+import { checkBatch, decodeProfileBody } from '../../server/src/ingest/strobe/decode.ts'
+import { unpackBody } from '../../server/src/ingest/unpack.ts'
+import { readStackRows, readStackSums } from '../../server/src/query/row-binary.ts'
+import { makeBatch } from '../ingest-process.ts'
+import { journalTarget, pipeTarget, spoolTarget } from './file-targets.ts'
+import { mutateBytes, mutateJson, mutateText, mutateTree, type Pick } from './mutate.ts'
+import { expectThat, one, type Target } from './target.ts'
+import { encodeWire, parseWire, pprofSchema, type WireSchema } from './wire-tree.ts'
+
+const conformance = new URL('../data/conformance/', import.meta.url)
+
+function readSeed(file: string): Uint8Array {
+  const bytes = readFileSync(new URL(file, conformance))
+  return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes
+}
+
+export function pprofSeeds(): Uint8Array[] {
+  return [
+    'pprof/go-cpu-errgroup.pb.gz',
+    'pprof/go-heap-small.pb.gz',
+    'pprof/go-inlined.cpu.pb.gz',
+    'pprof/go-lines.pb.gz',
+    'pprof/go-nomappings.pb.gz',
+    'pprof/node-perfmap.pb.gz',
+    'pprof/raw-native-kernel.pb.gz',
+    'pprof/single-stack.pb.gz',
+    'derived/odd-labels.pb.gz',
+    'derived/sample-without-locations.pb.gz',
+  ].map(readSeed)
+}
+
+/** A message changed as a tree, as bytes, or both. */
+export function mutateMessage(bytes: Uint8Array, schema: WireSchema, pick: Pick): Uint8Array {
+  const kind = pick(4)
+  if (kind === 0) return mutateBytes(bytes, pick)
+  const tree = parseWire(bytes, schema)
+  mutateTree(tree, pick)
+  const mutated = encodeWire(tree)
+  return kind === 1 ? mutateBytes(mutated, pick) : mutated
+}
+
+function columnBytes(value: object): number {
+  return Object.values(value).reduce(
+    (sum, column) => sum + (ArrayBuffer.isView(column) ? column.buffer.byteLength : 0),
+    0,
+  )
+}
+
+function pprofTarget(): Target {
+  const seeds = pprofSeeds()
+  return {
+    make: pick => mutateMessage(one(pick, seeds), pprofSchema, pick),
+    run(input) {
+      const profile = decodePprof(input)
+      expectThat(columnBytes(profile) < 64 * input.length + 65_536, 'decoded columns are out of proportion')
+      const resolved = resolveStacks(profile)
+      expectThat(
+        columnBytes(resolved) < 256 * input.length + 65_536,
+        'resolved columns are out of proportion',
+      )
+      const again = encodePprof(decodePprof(encodePprof(profile)))
+      expectThat(Buffer.compare(again, encodePprof(profile)) === 0, 'encoding does not settle')
+      const width = profile.sampleTypes.length
+      const sums = (values: BigInt64Array) =>
+        profile.sampleTypes.map((_, column) =>
+          values.reduce(
+            (sum, value, at) => (at % width === column ? BigInt.asIntN(64, sum + value) : sum),
+            0n,
+          ),
+        )
+      expectThat(
+        String(sums(profile.values)) === String(sums(resolved.values)),
+        'summing equal samples changed a total',
+      )
+      return 'accepted'
+    },
+  }
+}
+
+/** What the gRPC server does with the bytes of a request, up to the queue. */
+function batchTarget(): Target {
+  const nowMs = 1_790_000_000_000
+  const settings = defaultIngestSettings()
+  return {
+    make: pick => mutateMessage(batchSeed(nowMs), batchSchema, pick),
+    async run(input) {
+      let request: WriteRequest
+      try {
+        request = fromBinary(WriteRequestSchema, input)
+      } catch {
+        // grpc-js answers for it.
+        return 'not a message'
+      }
+      checkBatch(request.batchId, request.bodies, settings)
+      let unpackedBytes = 0
+      for (const [index, { pprof, series }] of request.bodies.entries()) {
+        const bytes = await unpackBody(pprof, settings.limits.maxUnpackedBytes, unpackedBytes)
+        unpackedBytes += bytes.length
+        for (const each of decodeProfileBody(bytes, series, `bodies[${index}]`, nowMs, settings)) {
+          const samples = each.body.sampleStack.length
+          const width = samples === 0 ? each.column + 1 : each.body.values.length / samples
+          expectThat(each.column < width, 'a profile names a column that is not there')
+          expectThat(
+            each.samples.every(sample => sample < samples),
+            'a profile names a sample that is not there',
+          )
+          expectThat(each.durationNs >= 0n, 'a profile ends before it starts')
+        }
+      }
+      return 'accepted'
+    },
+  }
+}
+
+export const batchSchema: WireSchema = { 2: { 1: pprofSchema, 2: { 1: {} } } }
+
+export function batchSeed(nowMs: number): Uint8Array {
+  return toBinary(WriteRequestSchema, makeBatch(7, nowMs))
+}
+
+function foldedTarget(): Target {
+  const seeds = ['simple', 'simple-crlf', 'simple-with-invalids', 'recursion', 'pprofutils'].map(name =>
+    Buffer.from(readSeed(`folded/${name}.txt`)).toString(),
+  )
+  const tokens = [
+    ';',
+    ' ',
+    '\n',
+    '\r\n',
+    '# ',
+    '\ufeff',
+    ' 1.5',
+    ' -5',
+    ' 1e9',
+    '\0',
+    ';;',
+    'a;b 3\n',
+    ' 123456789012345678\n',
+  ]
+  return {
+    make(pick) {
+      const text = mutateText(one(pick, seeds), tokens, pick)
+      const kind = pick(6)
+      const bytes = kind < 2 ? Buffer.from(`\ufeff${text}`, 'utf16le') : Buffer.from(text)
+      return kind === 5 ? mutateBytes(bytes, pick) : bytes
+    },
+    run(input) {
+      const { profile } = parseFolded(input)
+      const { columns, values } = stacksOf(profile)
+      const text = formatFolded(columns, values, columns.frames)
+      const sum = (list: readonly bigint[]) => list.reduce((total, value) => total + value, 0n)
+      const total = sum(values)
+      // A sum past 64 bits is written and cannot be read; stacks that cancel each other out leave no line.
+      if (sum(values.map(value => (value < 0n ? -value : value))) >= 2n ** 63n) return 'huge'
+      const again = text === '' ? 0n : sum(stacksOf(parseFolded(text).profile).values)
+      expectThat(again === total, `a total of ${total} is written as ${again}`)
+      return 'accepted'
+    },
+  }
+}
+
+function stacksOf(profile: ReturnType<typeof decodePprof>) {
+  const frames = Array.from(profile.lineFunction, fn => ({
+    name: profile.functions[fn]!.name.trim() || '?',
+    file: '',
+    module: '',
+    kind: 'native' as const,
+  }))
+  return {
+    columns: { stackOffset: profile.stackOffset, stackFrame: profile.stackLocation, frames },
+    values: [...profile.values],
+  }
+}
+
+function speedscopeTarget(): Target {
+  const seeds = ['evented-0.0.1', 'sampled-0.1.2'].map(name =>
+    Buffer.from(readSeed(`speedscope/${name}.json`)).toString(),
+  )
+  const tokens = ['{', '}', '[', ']', ',', '"', '1e999', '-1', 'null', '\\u0000', '"at":5,', '"O"', '"C"']
+  return {
+    make(pick) {
+      const seed = one(pick, seeds)
+      if (pick(4) === 0) return Buffer.from(mutateText(seed, tokens, pick))
+      let value: unknown = JSON.parse(seed)
+      for (let edits = 1 + pick(3); edits > 0; edits--) value = mutateJson(value, pick)
+      return Buffer.from(JSON.stringify(value) ?? '')
+    },
+    run(input) {
+      for (const { profile } of parseSpeedscope(Buffer.from(input).toString())) {
+        expectThat(columnBytes(profile) < 256 * input.length + 65_536, 'columns are out of proportion')
+        decodePprof(encodePprof(profile))
+      }
+      return 'accepted'
+    },
+  }
+}
+
+function textTarget(seeds: string[], tokens: string[], run: (text: string) => void): Target {
+  return {
+    make: pick => Buffer.from(mutateText(one(pick, seeds), tokens, pick)),
+    run(input) {
+      run(Buffer.from(input).toString())
+      return 'accepted'
+    },
+  }
+}
+
+function selectorTarget(): Target {
+  const seeds = [
+    '{service_name="api"}',
+    'cpu{service_name=~"a.*|b",pod!="x",region!~`eu-\\d`}',
+    `{"k8s.pod"='it\\'s',"\\u0041"="\\x41\\101\\U0001F600"}`,
+    '{}',
+  ]
+  const tokens = [
+    '{',
+    '}',
+    '"',
+    "'",
+    '`',
+    '\\',
+    '=~',
+    '!~',
+    '!=',
+    ',',
+    '\\x4',
+    '\\U00110000',
+    'or',
+    '[5m]',
+    '\n',
+    '#',
+  ]
+  return textTarget(seeds, tokens, text => {
+    const matchers = parseSelector(text)
+    const again = parseSelector(formatSelector(matchers))
+    expectThat(
+      JSON.stringify(again) === JSON.stringify(matchers),
+      'what is formatted is read as something else',
+    )
+  })
+}
+
+function typeTarget(): Target {
+  const ids = [
+    'process_cpu:cpu:nanoseconds:cpu:nanoseconds',
+    'memory:alloc_space:bytes:space:bytes',
+    'wall:wall:n::',
+  ]
+  return textTarget([...ids, 'cpu', 'process_cpu:cpu'], [':', '::', ' ', 'cpu', '__proto__'], text => {
+    const wanted = [() => matchProfileType(text, ids), () => matchProfileType(text, [])]
+    const { name, sampleType, sampleUnit, periodType, periodUnit } = parseProfileTypeId(text)
+    const again = profileTypeId(
+      name,
+      { type: sampleType, unit: sampleUnit },
+      { type: periodType, unit: periodUnit },
+    )
+    expectThat(again === text, 'the parts of a type make another type')
+    for (const each of wanted) each()
+  })
+}
+
+function timeTarget(): Target {
+  const seeds = ['now-15m', 'now', '1790000000000', '2026-11-25T09:00:00.123Z', 'now+1h30m']
+  return textTarget(seeds, ['now', '-', '+', 'm', 'h', 'd', '9999999999999999', 'e', 'Z', ' '], text => {
+    const timeMs = parseTime(text, 1_790_000_000_000)
+    expectThat(Number.isFinite(timeMs), 'a time is not finite')
+  })
+}
+
+/** Answers of a store that is not ours or was cut off. */
+function rowBinaryTarget(): Target {
+  const rows = Buffer.concat([
+    Buffer.from('0102030405060708', 'hex'),
+    Buffer.of(2),
+    Buffer.alloc(16, 1),
+    Buffer.from('1112131415161718', 'hex'),
+    Buffer.of(0x81, 0x01),
+    Buffer.alloc(129 * 8, 2),
+  ])
+  const isRefusal = (error: unknown) => error instanceof RangeError
+  return {
+    make: pick => mutateBytes(pick(2) === 0 ? rows : Buffer.alloc(24 * (1 + pick(5)), pick(256)), pick),
+    run(input) {
+      const bytes = Buffer.from(input)
+      const outcomes = [
+        () => {
+          let frames = 0
+          for (const [, ids] of readStackRows(bytes)) frames += ids.length
+          expectThat(frames * 8 <= bytes.length, 'more frames than bytes')
+        },
+        () => expectThat(readStackSums(bytes).weights.length * 24 === bytes.length, 'rows are not whole'),
+      ].map(read => {
+        try {
+          read()
+          return true
+        } catch (error) {
+          if (!isRefusal(error)) throw error
+          return false
+        }
+      })
+      return outcomes.some(Boolean) ? 'accepted' : 'RangeError'
+    },
+  }
+}
+
+function unpackTarget(): Target {
+  const limitBytes = 20_000
+  const packed = [
+    gzipSync(Buffer.from('a profile '.repeat(500))),
+    gzipSync(Buffer.alloc(1_000_000)),
+    Buffer.concat([gzipSync(Buffer.from('one')), gzipSync(Buffer.from('two'))]),
+    gzipSync(Buffer.alloc(0)),
+    gzipSync(pprofSeeds()[0]!),
+  ]
+  return {
+    make: pick => mutateBytes(one(pick, packed), pick),
+    async run(input) {
+      const bytes = await unpackBody(input, limitBytes)
+      expectThat(bytes.length > 0 && bytes.length <= limitBytes, `${bytes.length} bytes came through`)
+      return 'accepted'
+    },
+  }
+}
+
+export const targets: Record<string, () => Target> = {
+  pprof: pprofTarget,
+  batch: batchTarget,
+  folded: foldedTarget,
+  speedscope: speedscopeTarget,
+  selector: selectorTarget,
+  type: typeTarget,
+  time: timeTarget,
+  journal: journalTarget,
+  spool: spoolTarget,
+  pipe: pipeTarget,
+  'row-binary': rowBinaryTarget,
+  unpack: unpackTarget,
+}
