@@ -42,11 +42,13 @@ export async function setup(lists = ['run']) {
   if (process.platform === 'linux' && lists.includes('run') && unbuildable.length === 0) {
     const build = {
       paths: ['agent/native', 'bpf'],
-      product: ['agent/native/build/strobe_agent.node', 'agent/native/build/strobe-launch'],
+      product: ['strobe_agent.node', 'strobe-launch', 'strobe-dwarf'].map(
+        name => `agent/native/build/${name}`,
+      ),
     }
     await whenChanged('native', build, async () => {
       const since = performance.now()
-      say('compiling the agent: BPF programs, addon, launcher')
+      say('compiling the agent: BPF programs, addon, launcher, reader of debug information')
       await runLogged('make', ['-C', 'agent/native', '-j2', 'all'], { log, as })
       say(`agent compiled in ${seconds(since)}`)
     })

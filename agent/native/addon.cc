@@ -33,6 +33,15 @@ Napi::Object object_at(Napi::Env env, const Napi::Object& from, const char* name
   return value.As<Napi::Object>();
 }
 
+size_t bytes_at(Napi::Env env, const Napi::Object& from, const char* name) {
+  Napi::Value value = from.Get(name);
+  double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+  if (!(number >= 0 && number <= 1e12))
+    throw coded_error(env,
+                      std::string("ARGUMENT_INVALID: ") + name + " must be a number of bytes from 0 to 1e12");
+  return static_cast<size_t>(number);
+}
+
 int descriptor_of(Napi::Env env, const Napi::Value& value, const std::string& name) {
   double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -2;
   if (number != std::floor(number) || number < -1 || number > 1e6)
@@ -125,10 +134,15 @@ Napi::Object to_object(Napi::Env env, const CollectedWindow& collected) {
 Napi::Object to_object(Napi::Env env, const SymbolizedFrames& frames) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("strings", to_array(env, frames.strings));
+  object.Set("lineOffset", to_typed<Napi::Uint32Array>(env, frames.line_offset));
   object.Set("name", to_typed<Napi::Uint32Array>(env, frames.name));
   object.Set("systemName", to_typed<Napi::Uint32Array>(env, frames.system_name));
+  object.Set("sourceFile", to_typed<Napi::Uint32Array>(env, frames.source_file));
+  object.Set("line", to_typed<Napi::Uint32Array>(env, frames.line));
+  object.Set("startLine", to_typed<Napi::Uint32Array>(env, frames.start_line));
   object.Set("file", to_typed<Napi::Uint32Array>(env, frames.file));
   object.Set("address", to_typed<Napi::BigUint64Array>(env, frames.address));
+  object.Set("isFinal", to_typed<Napi::Uint8Array>(env, frames.is_final));
   return object;
 }
 
@@ -178,17 +192,16 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   explicit SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {
     Napi::Env env = info.Env();
     if (info.Length() < 1 || !info[0].IsObject())
-      throw coded_error(env,
-                        "ARGUMENT_INVALID: openSession takes an object with handles and symbolCacheBytes");
+      throw coded_error(
+          env, "ARGUMENT_INVALID: openSession takes an object with handles, symbolCacheBytes and dwarfBytes");
     Napi::Object options = info[0].As<Napi::Object>();
     Napi::Object from = object_at(env, options, "handles");
     Napi::Value version = from.Get("version");
     if (!version.IsNumber() || version.As<Napi::Number>().DoubleValue() != 1)
       throw coded_error(env, "HANDLES_INVALID: handles.version must be 1");
-    Napi::Value cache = options.Get("symbolCacheBytes");
-    double cache_bytes = cache.IsNumber() ? cache.As<Napi::Number>().DoubleValue() : -1;
-    if (!(cache_bytes >= 0 && cache_bytes <= 1e12))
-      throw coded_error(env, "ARGUMENT_INVALID: symbolCacheBytes must be a number of bytes from 0 to 1e12");
+    NamerLimits limits;
+    limits.symbol_cache_bytes = bytes_at(env, options, "symbolCacheBytes");
+    limits.dwarf_bytes = bytes_at(env, options, "dwarfBytes");
     SessionHandles handles;
     Napi::Object maps = object_at(env, from, "maps");
     Napi::Array names = maps.GetPropertyNames();
@@ -200,7 +213,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
     handles.side_band_events = events_at(env, from, "sideBandEvents");
     handles.kallsyms = descriptor_of(env, from.Get("kallsymsFd"), "kallsymsFd");
     std::string error;
-    session_ = Session::open(handles, static_cast<size_t>(cache_bytes), &error);
+    session_ = Session::open(handles, limits, &error);
     if (!session_) throw coded_error(env, error);
   }
 

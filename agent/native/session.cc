@@ -15,7 +15,6 @@
 
 #include "../../bpf/profiler/types.h"
 #include "bpf_maps.h"
-#include "demangle.h"
 
 namespace strobe {
 
@@ -68,7 +67,7 @@ std::string kernel_build_id() {
 
 }  // namespace
 
-std::shared_ptr<Session> Session::open(const SessionHandles& handles, size_t symbol_cache_bytes,
+std::shared_ptr<Session> Session::open(const SessionHandles& handles, const NamerLimits& limits,
                                        std::string* error) {
   std::map<std::string, MapShape> shapes;
   for (const auto& expected : kMaps) {
@@ -121,7 +120,8 @@ std::shared_ptr<Session> Session::open(const SessionHandles& handles, size_t sym
       SamplerFds{map("samples"), map("raw_stacks"), map("counters")}, session->tables_, *session->tracker_,
       *session->metadata_, *session->builder_, *session->counters_);
   if (!session->sampler_->open(error)) return nullptr;
-  session->symbol_cache_ = std::make_unique<SymbolCache>(symbol_cache_bytes);
+  session->symbolizer_ =
+      std::make_unique<Symbolizer>(limits, session->files_, handles.kallsyms, session->counters_);
 
   auto own = [&](int fd) {
     fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -136,7 +136,6 @@ std::shared_ptr<Session> Session::open(const SessionHandles& handles, size_t sym
   if (handles.kallsyms >= 0) own(handles.kallsyms);
   session->sample_events_ = handles.sample_events;
   session->side_band_events_ = handles.side_band_events;
-  session->kallsyms_fd_ = handles.kallsyms;
   return session;
 }
 
@@ -145,6 +144,7 @@ Session::~Session() {
   /* In this order: each uses those before it. Runs give their places back to the arena, which lives
    * in the mapping. */
   sampler_.reset();
+  symbolizer_.reset();
   metadata_.reset();
   tracker_.reset();
   builder_.reset();
@@ -232,8 +232,7 @@ CounterTotals Session::counters() const {
   totals["file_descriptors"] = files_->open_descriptors();
   totals["processes"] = tracker_->process_count();
   totals["mappings"] = arena_->used();
-  totals["symbol_bytes"] = symbol_cache_->memory_bytes();
-  totals["symbol_evictions"] = symbol_cache_->evictions();
+  symbolizer_->add_usage(&totals);
   totals["table_queue"] = builder_->queued();
   return totals;
 }
@@ -246,76 +245,6 @@ std::vector<FileInfo> Session::files() const {
   kernel.stage = FileStage::kReady;
   list.push_back(std::move(kernel));
   return list;
-}
-
-std::shared_ptr<const SymbolIndex> Session::symbols_of(uint32_t file) {
-  auto index = symbol_cache_->find(file);
-  if (index || unreadable_files_.count(file) != 0) return index;
-  std::string reason;
-  auto open = files_->open(file, &reason);
-  if (!open) {
-    counters_->add("symbol_file_unreadable");
-    unreadable_files_.insert(file);
-    return nullptr;
-  }
-  index = SymbolIndex::build(*open->image, &reason);
-  if (!reason.empty()) counters_->add("symbol_file_without_symbols");
-  symbol_cache_->insert(file, index);
-  return index;
-}
-
-const KernelSymbols* Session::kernel_symbols() {
-  if (!is_kallsyms_read_) {
-    is_kallsyms_read_ = true;
-    std::string reason = "KALLSYMS_READ: no descriptor";
-    if (kallsyms_fd_ >= 0) kernel_symbols_ = KernelSymbols::build(kallsyms_fd_, &reason);
-    if (!kernel_symbols_) counters_->add("kallsyms_unreadable");
-  }
-  return kernel_symbols_.get();
-}
-
-SymbolizedFrames Session::symbolize(const std::vector<uint64_t>& pairs) {
-  std::lock_guard<std::mutex> lock(symbol_mutex_);
-  SymbolizedFrames result;
-  std::unordered_map<std::string, uint32_t> known{{"", 0}};
-  auto intern = [&](std::string text) {
-    auto [found, is_new] = known.emplace(std::move(text), static_cast<uint32_t>(result.strings.size()));
-    if (is_new) result.strings.push_back(found->first);
-    return found->second;
-  };
-  struct Source {
-    std::shared_ptr<const SymbolIndex> index;
-    uint64_t lowest_vaddr;
-  };
-  std::unordered_map<uint32_t, Source> sources;
-  std::unordered_map<uint32_t, uint32_t> demangled_names{{0, 0}}; /* system name -> name */
-  for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
-    uint64_t header = pairs[i], address = pairs[i + 1];
-    uint32_t file = 0;
-    std::string_view system_name;
-    uint64_t kind = header >> FRAME_KIND_SHIFT;
-    if (kind == FRAME_NATIVE) {
-      file = static_cast<uint32_t>((header >> FRAME_FILE_SHIFT) & FRAME_FILE_MASK);
-      auto source = sources.find(file);
-      if (source == sources.end()) {
-        auto info = files_->find(file);
-        source = sources.emplace(file, Source{symbols_of(file), info ? info->lowest_vaddr : 0}).first;
-      }
-      address = (header & FRAME_VADDR_MASK) + source->second.lowest_vaddr;
-      if (source->second.index) system_name = source->second.index->lookup(address);
-    } else if (kind == FRAME_KERNEL) {
-      if (const KernelSymbols* kernel = kernel_symbols()) system_name = kernel->lookup(address).name;
-    }
-    uint32_t system = intern(std::string(system_name));
-    auto demangled = demangled_names.find(system);
-    if (demangled == demangled_names.end())
-      demangled = demangled_names.emplace(system, intern(demangle(system_name))).first;
-    result.name.push_back(demangled->second);
-    result.system_name.push_back(system);
-    result.file.push_back(file);
-    result.address.push_back(address);
-  }
-  return result;
 }
 
 }  // namespace strobe

@@ -11,18 +11,16 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <unordered_set>
 #include <vector>
 
 #include "counters.h"
 #include "file_table.h"
-#include "kallsyms.h"
 #include "mapping_arena.h"
 #include "owned.h"
 #include "process_metadata.h"
 #include "process_tracker.h"
 #include "sampler.h"
-#include "symbols.h"
+#include "symbolizer.h"
 #include "table_builder.h"
 #include "unwind_tables.h"
 
@@ -37,15 +35,6 @@ struct SessionHandles {
   int kallsyms = -1;
 };
 
-/* Parallel to the frames asked for. */
-struct SymbolizedFrames {
-  std::vector<std::string> strings{""};
-  std::vector<uint32_t> name;
-  std::vector<uint32_t> system_name;
-  std::vector<uint32_t> file;
-  std::vector<uint64_t> address;
-};
-
 struct CollectedWindow {
   std::unique_ptr<Window> window;
   CounterTotals counters; /* of this window */
@@ -55,7 +44,7 @@ class Session {
  public:
   /* Takes the descriptors over: they are closed with the session and not inherited by children.
    * nullptr: *error is a coded sentence (HANDLES_INVALID, MAP_FAILED), and nothing was taken. */
-  static std::shared_ptr<Session> open(const SessionHandles& handles, size_t symbol_cache_bytes,
+  static std::shared_ptr<Session> open(const SessionHandles& handles, const NamerLimits& limits,
                                        std::string* error);
   ~Session();
 
@@ -64,22 +53,19 @@ class Session {
   void stop();
   CollectedWindow collect();
   /* pairs: header word and first payload word of each frame. */
-  SymbolizedFrames symbolize(const std::vector<uint64_t>& pairs);
+  SymbolizedFrames symbolize(const std::vector<uint64_t>& pairs) { return symbolizer_->symbolize(pairs); }
   /* Id 0 is the kernel. */
   std::vector<FileInfo> files() const;
   CounterTotals counters() const;
 
  private:
   Session() = default;
-  std::shared_ptr<const SymbolIndex> symbols_of(uint32_t file);
-  const KernelSymbols* kernel_symbols();
   uint64_t map_bytes() const;
 
   std::vector<OwnedFd> fds_;
   std::vector<int> map_fds_;
   std::vector<int> sample_events_;
   std::vector<int> side_band_events_;
-  int kallsyms_fd_ = -1;
 
   OwnedMapping mappings_;
   std::shared_ptr<Counters> counters_ = std::make_shared<Counters>();
@@ -96,11 +82,7 @@ class Session {
   bool is_stopped_ = false;
   std::mutex collect_mutex_;
   CounterTotals last_totals_;
-  std::mutex symbol_mutex_;
-  std::unique_ptr<SymbolCache> symbol_cache_;
-  std::unordered_set<uint32_t> unreadable_files_;
-  std::unique_ptr<const KernelSymbols> kernel_symbols_;
-  bool is_kallsyms_read_ = false;
+  std::unique_ptr<Symbolizer> symbolizer_;
 };
 
 }  // namespace strobe

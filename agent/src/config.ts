@@ -12,6 +12,7 @@ export interface AgentConfig {
   spoolDir: string
   spoolBytes: number
   symbolCacheBytes: number
+  dwarfBytes: number
   maxSeries: number
   hostName: string
   /** 'all', 'none' (until told otherwise), or a pid whose descendants count too. */
@@ -120,6 +121,12 @@ export const agentOptions: AgentOption[] = [
     ...{ type: 'integer', unit: 'bytes', default: 64 * 1024 * 1024, min: 1024 * 1024 },
     sentence:
       'Memory for symbol tables and names of frames. Too little makes the agent read the same files again.',
+  },
+  {
+    ...{ key: 'dwarfBytes', flag: 'dwarf-bytes', variable: 'STROBE_DWARF_BYTES', type: 'integer' },
+    ...{ unit: 'bytes', default: 512 * 1024 * 1024, min: 0 },
+    sentence:
+      'Memory of the process that reads debug information, for inlined calls and lines. It runs only while some is read. 0 leaves symbol tables.',
   },
   {
     ...{ key: 'maxSeries', flag: 'max-series', variable: 'STROBE_MAX_SERIES', type: 'integer', unit: '' },

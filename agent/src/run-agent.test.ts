@@ -37,10 +37,15 @@ function testAddon(nextWindow: (index: number) => NativeWindow): NativeAddon {
       collect: async () => nextWindow(windows++),
       symbolize: async frames => ({
         strings: ['', 'work', '_start'],
+        lineOffset: Uint32Array.from({ length: frames.length / 2 + 1 }, (_, frame) => frame),
         name: Uint32Array.from({ length: frames.length / 2 }, (_, frame) =>
           Number(frames[frame * 2]! & 0xfn),
         ),
         systemName: new Uint32Array(frames.length / 2),
+        sourceFile: new Uint32Array(frames.length / 2),
+        line: new Uint32Array(frames.length / 2),
+        startLine: new Uint32Array(frames.length / 2),
+        isFinal: new Uint8Array(frames.length / 2).fill(1),
         file: new Uint32Array(frames.length / 2),
         address: new BigUint64Array(frames.length / 2),
       }),

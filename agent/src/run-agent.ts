@@ -144,7 +144,11 @@ function openProfiler(
 ): Profiler {
   const { config, log, stop } = parts
   const { addon, handles } = profiler
-  const session: NativeSession = addon.openSession({ handles, symbolCacheBytes: config.symbolCacheBytes / 2 })
+  const session: NativeSession = addon.openSession({
+    handles,
+    symbolCacheBytes: config.symbolCacheBytes / 2,
+    dwarfBytes: config.dwarfBytes,
+  })
   session.start()
   const versions = new ServiceVersions({
     files: addon.openProcessFiles(),

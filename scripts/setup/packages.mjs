@@ -4,8 +4,11 @@ import { outputOf, runLogged } from './run.mjs'
 import { bold, note, say, seconds } from './say.mjs'
 
 export const packageLists = {
-  // The agent is compiled on the machine: BPF by clang, the addon and the launcher by g++.
-  run: ['clang-19', 'bpftool', 'g++', 'make', 'libbpf-dev', 'libelf-dev', 'zlib1g-dev', 'libiberty-dev'],
+  // The agent is compiled on the machine: BPF by clang, the addon and its programs by g++.
+  run: [
+    ...['clang-19', 'bpftool', 'g++', 'make', 'libbpf-dev', 'libelf-dev', 'zlib1g-dev', 'libiberty-dev'],
+    ...['libdw-dev', 'liblzma-dev', 'libbz2-dev'],
+  ],
   // What tests run against: other people's programs and languages.
   test: ['binutils', 'chromium', 'clang-format-19', 'git', 'golang-go', 'mmdebstrap', 'procps', 'rustc'],
 }

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 
 import { loadAddon } from './load-addon.ts'
-import type { LaunchHandles, NativeAddon } from './native.ts'
+import type { LaunchHandles, NativeAddon, SessionOptions } from './native.ts'
 
 const addonPath = fileURLToPath(new URL('../../native/build/strobe_agent.node', import.meta.url))
 
@@ -43,26 +43,28 @@ if (!existsSync(addonPath)) {
       periodNs: 10_000_000,
       programs: [],
     }
-    const openCode = (options: unknown) =>
-      codeOf(() => addon.openSession(options as { handles: LaunchHandles; symbolCacheBytes: number }))
+    const openCode = (options: unknown) => codeOf(() => addon.openSession(options as SessionOptions))
 
     test('checks what openSession is given', () => {
       expect(openCode(undefined)).toBe('ARGUMENT_INVALID')
       expect(openCode({})).toBe('ARGUMENT_INVALID')
-      expect(openCode({ handles: { ...handles, version: 2 }, symbolCacheBytes: 1 })).toBe('HANDLES_INVALID')
-      expect(openCode({ handles, symbolCacheBytes: -1 })).toBe('ARGUMENT_INVALID')
-      expect(openCode({ handles, symbolCacheBytes: Number.NaN })).toBe('ARGUMENT_INVALID')
-      expect(openCode({ handles, symbolCacheBytes: 1 })).toBe('HANDLES_INVALID')
+      expect(openCode({ handles: { ...handles, version: 2 }, symbolCacheBytes: 1, dwarfBytes: 0 })).toBe(
+        'HANDLES_INVALID',
+      )
+      expect(openCode({ handles, symbolCacheBytes: -1, dwarfBytes: 0 })).toBe('ARGUMENT_INVALID')
+      expect(openCode({ handles, symbolCacheBytes: Number.NaN, dwarfBytes: 0 })).toBe('ARGUMENT_INVALID')
+      expect(openCode({ handles, symbolCacheBytes: 1, dwarfBytes: -1 })).toBe('ARGUMENT_INVALID')
+      expect(openCode({ handles, symbolCacheBytes: 1, dwarfBytes: 0 })).toBe('HANDLES_INVALID')
       /* Descriptors that are open but no BPF maps. */
-      expect(openCode({ handles: { ...handles, maps: { segments: 0 } }, symbolCacheBytes: 1 })).toBe(
-        'HANDLES_INVALID',
-      )
-      expect(openCode({ handles: { ...handles, maps: { segments: 1.5 } }, symbolCacheBytes: 1 })).toBe(
-        'HANDLES_INVALID',
-      )
-      expect(openCode({ handles: { ...handles, sampleEvents: [1] }, symbolCacheBytes: 1 })).toBe(
-        'HANDLES_INVALID',
-      )
+      expect(
+        openCode({ handles: { ...handles, maps: { segments: 0 } }, symbolCacheBytes: 1, dwarfBytes: 0 }),
+      ).toBe('HANDLES_INVALID')
+      expect(
+        openCode({ handles: { ...handles, maps: { segments: 1.5 } }, symbolCacheBytes: 1, dwarfBytes: 0 }),
+      ).toBe('HANDLES_INVALID')
+      expect(
+        openCode({ handles: { ...handles, sampleEvents: [1] }, symbolCacheBytes: 1, dwarfBytes: 0 }),
+      ).toBe('HANDLES_INVALID')
     })
 
     test('demangles C++ and Rust and leaves other names', () => {

@@ -29,6 +29,8 @@ export interface SessionOptions {
   handles: LaunchHandles
   /** Bytes that symbol indexes may hold in memory. */
   symbolCacheBytes: number
+  /** Bytes that the process which reads DWARF may hold in memory; 0 reads none. */
+  dwarfBytes: number
 }
 
 /** A process as the addon saw it: read at its first sample, kept after its death. */
@@ -74,17 +76,29 @@ export interface NativeWindow {
   counters: Record<string, number>
 }
 
-/** Parallel to the frames asked for; a frame of an inlined call is not expanded here yet. */
+/**
+ * Names of frames. file, address and isFinal are parallel to the frames asked for; the lines of frame i are
+ * lineOffset[i] to lineOffset[i + 1] of the other columns, innermost first. A frame without a name has none.
+ */
 export interface NativeSymbols {
   strings: string[]
-  /** Indices into strings; 0 is the empty string: not named. Demangled. */
+  lineOffset: Uint32Array
+  /** Indices into strings; 0 is the empty string. Demangled. */
   name: Uint32Array
   /** As in the symbol table. */
   systemName: Uint32Array
+  /** Source file of the function, 0 when unknown. */
+  sourceFile: Uint32Array
+  /** 0 when unknown. */
+  line: Uint32Array
+  /** Of the function, 0 when unknown. */
+  startLine: Uint32Array
   /** File id for native frames, 0 for others. */
   file: Uint32Array
   /** Virtual address in the ELF file, kernel address, or pc. */
   address: BigUint64Array
+  /** 0: a better answer may come when it is asked again. */
+  isFinal: Uint8Array
 }
 
 export interface NativeFile {

@@ -11,6 +11,7 @@ const addon = loadAddon()
 const session = addon.openSession({
   handles: JSON.parse(process.env.STROBE_HANDLES ?? 'null'),
   symbolCacheBytes: 64 * 1024 * 1024,
+  dwarfBytes: 256 * 1024 * 1024,
 })
 
 function codeOf(action: () => void): string {

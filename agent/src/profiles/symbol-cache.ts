@@ -1,12 +1,24 @@
-/** The name of a frame and its place in the file. */
-export interface FrameSymbol {
+/** A function and a line in it. */
+export interface FrameLine {
   name: string
   systemName: string
+  /** '' when unknown. */
+  file: string
+  /** 0 when unknown. */
+  line: number
+  startLine: number
+}
+
+/** The name of a frame and its place in the file. */
+export interface FrameSymbol {
+  /** Innermost first: inlined calls, then the function they are in. Empty when it has no name. */
+  lines: FrameLine[]
   /** Virtual address in the ELF file, kernel address, or pc. */
   address: bigint
 }
 
-const entryBytes = 160
+const entryBytes = 128
+const lineBytes = 96
 
 /**
  * Names of frames, kept across windows within a budget of bytes.
@@ -34,7 +46,9 @@ export class SymbolCache {
   }
 
   set(scope: number, position: number, symbol: FrameSymbol): void {
-    const bytes = entryBytes + symbol.name.length + symbol.systemName.length
+    let bytes = entryBytes
+    for (const line of symbol.lines)
+      bytes += lineBytes + line.name.length + line.systemName.length + line.file.length
     if (this.#youngBytes + bytes > this.#maxBytes / 2) {
       this.#old = this.#young
       this.#oldBytes = this.#youngBytes

@@ -4,11 +4,11 @@ import { gzip } from 'node:zlib'
 import { create } from '@bufbuild/protobuf'
 import { encodePprof } from '@strobe/profile'
 import { type WriteRequest, WriteRequestSchema } from '@strobe/proto'
-import type { NativeSession, NativeWindow } from '../bpf/native.ts'
+import type { NativeSession, NativeSymbols, NativeWindow } from '../bpf/native.ts'
 import type { AgentMetrics } from '../metrics.ts'
 import type { ProcessTable } from '../processes/process-table.ts'
 import type { FrameWord } from './frame-words.ts'
-import type { FrameSymbol, SymbolCache } from './symbol-cache.ts'
+import type { FrameLine, FrameSymbol, SymbolCache } from './symbol-cache.ts'
 import { buildWindowProfile } from './window-profile.ts'
 
 /** The clocks a window is placed by, read at one moment, in nanoseconds. */
@@ -90,7 +90,10 @@ export async function buildWindowBatch(
   })
 }
 
-/** A frame without a name is asked for again in the next window: its file may have been read by then. */
+/**
+ * A frame without a name is asked for again in the next window: its file may have been read by then. So is one
+ * whose lines of source are still on their way.
+ */
 async function symbolizeFrames(
   frames: FrameWord[],
   session: Pick<NativeSession, 'symbolize'>,
@@ -109,14 +112,23 @@ async function symbolizeFrames(
     const found = await session.symbolize(words)
     for (const [at, index] of missing.entries()) {
       const { scope, position } = frames[index]!
-      const symbol = {
-        name: found.strings[found.name[at]!] ?? '',
-        systemName: found.strings[found.systemName[at]!] ?? '',
-        address: found.address[at]!,
-      }
-      if (symbol.name !== '') cache.set(scope, position, symbol)
+      const symbol = { lines: linesOf(found, at), address: found.address[at]! }
+      if (symbol.lines.length > 0 && found.isFinal[at]) cache.set(scope, position, symbol)
       answers[index] = symbol
     }
   }
-  return answers.map(answer => answer ?? { name: '', systemName: '', address: 0n })
+  return answers.map(answer => answer ?? { lines: [], address: 0n })
+}
+
+function linesOf(symbols: NativeSymbols, frame: number): FrameLine[] {
+  const lines: FrameLine[] = []
+  for (let at = symbols.lineOffset[frame]!; at < symbols.lineOffset[frame + 1]!; at++)
+    lines.push({
+      name: symbols.strings[symbols.name[at]!] ?? '',
+      systemName: symbols.strings[symbols.systemName[at]!] ?? '',
+      file: symbols.strings[symbols.sourceFile[at]!] ?? '',
+      line: symbols.line[at]!,
+      startLine: symbols.startLine[at]!,
+    })
+  return lines
 }

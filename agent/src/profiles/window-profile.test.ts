@@ -8,8 +8,8 @@ import {
   nativeWindow,
   type TestSample,
 } from '../testing.ts'
-import { decodeFrameWords } from './frame-words.ts'
-import { SymbolCache } from './symbol-cache.ts'
+import { decodeFrameWords, type FrameWord } from './frame-words.ts'
+import { type FrameLine, SymbolCache } from './symbol-cache.ts'
 import { buildWindowProfile } from './window-profile.ts'
 
 const resultNames = ['complete', 'complete', 'kernel_thread', 'truncated', 'no_process', 'no_mapping']
@@ -17,8 +17,14 @@ const files: NativeFile[] = [
   { id: 3, path: '/bin/api', buildId: 'abcd', lowestVaddr: 0x400000n, state: 'ready', reason: '' },
 ]
 
+function nameByOffset(frame: FrameWord): FrameLine[] {
+  const isNamed = frame.position % 2 === 0 && frame.kind !== 'jit'
+  const name = `f${frame.position.toString(16)}`
+  return isNamed ? [{ name, systemName: '', file: '', line: 0, startLine: 0 }] : []
+}
+
 /** Builds the body of two services; functions are named by their offset, odd ones have no name. */
-async function buildText(samples: TestSample[], lost = 0) {
+async function buildText(samples: TestSample[], lost = 0, linesOf = nameByOffset) {
   const processes = [nativeProcess({ pid: 1 }), nativeProcess({ pid: 2 }), nativeProcess({ pid: 3 })]
   const { profile, series } = await buildWindowProfile({
     window: nativeWindow(processes, samples),
@@ -34,8 +40,7 @@ async function buildText(samples: TestSample[], lost = 0) {
     files: new Map(files.map(file => [file.id, file])),
     symbolize: async frames =>
       frames.map(frame => {
-        const isNamed = frame.position % 2 === 0 && frame.kind !== 'jit'
-        return { name: isNamed ? `f${frame.position.toString(16)}` : '', systemName: '', address: 0n }
+        return { lines: linesOf(frame), address: 0n }
       }),
     periodNs: 1000,
     timeUnixNanos: 5n,
@@ -48,9 +53,12 @@ async function buildText(samples: TestSample[], lost = 0) {
       ...profile.stackLocation.subarray(profile.stackOffset[sample], profile.stackOffset[sample + 1]),
     ]
     const names = stack.map(location => {
-      const line = profile.lineOffset[location]!
-      if (line < profile.lineOffset[location + 1]!)
-        return profile.functions[profile.lineFunction[line]!]!.name
+      const lines: string[] = []
+      for (let line = profile.lineOffset[location]!; line < profile.lineOffset[location + 1]!; line++) {
+        const { name, file, startLine } = profile.functions[profile.lineFunction[line]!]!
+        lines.push(file === '' ? name : `${name}:${startLine} (${file}:${profile.lineNumber[line]})`)
+      }
+      if (lines.length > 0) return lines.join(' in ')
       const mapping = profile.mappings[profile.locationMapping[location]!]!
       return `${mapping.file}@0x${profile.locationAddress[location]!.toString(16)}`
     })
@@ -77,6 +85,21 @@ test('samples of the processes of a series are one, of two series are two', asyn
   expect(profile.mappings).toEqual([
     { start: 0n, limit: 0xffffffffffffffffn, offset: 0n, file: '/bin/api', buildId: 'abcd' },
   ])
+})
+
+test('an inlined call is a line of its caller, and a function has its file and first line', async () => {
+  const inlined = [
+    { name: 'inner', systemName: '_Z5innerv', file: 'a.h', line: 7, startLine: 5 },
+    { name: 'outer', systemName: '_Z5outerv', file: 'a.cc', line: 40, startLine: 33 },
+  ]
+  const elsewhere = [{ ...inlined[1]!, line: 41 }]
+  const { text, profile } = await buildText(
+    [{ process: 0, stack: [nativeFrame(3, 0x10), nativeFrame(3, 0x20)] }],
+    0,
+    frame => (frame.position === 0x10 ? inlined : elsewhere),
+  )
+  expect(text).toEqual(['0: inner:5 (a.h:7) in outer:33 (a.cc:40) < outer:33 (a.cc:41) = 1000'])
+  expect(profile.functions.map(({ systemName }) => systemName)).toEqual(['_Z5innerv', '_Z5outerv'])
 })
 
 test('kernel frames keep their address, JIT frames are one', async () => {
@@ -149,7 +172,8 @@ test('the largest file and offset survive', () => {
 
 test('names stay within their bytes and those looked up last stay longest', () => {
   const cache = new SymbolCache(2000)
-  const symbol = { name: 'x'.repeat(40), systemName: '', address: 1n }
+  const line = { name: 'x'.repeat(40), systemName: '', file: '', line: 0, startLine: 0 }
+  const symbol = { lines: [line], address: 1n }
   for (let position = 0; position < 100; position++) {
     cache.set(1, position, symbol)
     expect(cache.bytes).toBeLessThanOrEqual(2000)

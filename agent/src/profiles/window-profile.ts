@@ -3,9 +3,9 @@ import { unwindResults } from '../bpf/frame-layout.ts'
 import type { NativeFile, NativeWindow } from '../bpf/native.ts'
 import type { ObservedWindow } from '../processes/process-table.ts'
 import { decodeFrameWords, type FrameWord } from './frame-words.ts'
-import type { FrameSymbol } from './symbol-cache.ts'
+import type { FrameLine, FrameSymbol } from './symbol-cache.ts'
 
-/** Names the frames asked for; one answer per frame, name '' when unknown. */
+/** Names the frames asked for; one answer per frame, without lines when unknown. */
 export type Symbolize = (frames: FrameWord[]) => Promise<FrameSymbol[]>
 
 export interface WindowProfileInput {
@@ -46,7 +46,7 @@ const lastWholeResult = unwindResults.kernelThread
  * A stack that does not reach its root ends in a frame that says so, `[truncated]` (deeper than the limit)
  * or `[incomplete: RESULT]`, so that the last frame found never passes for a root.
  *
- *   NATIVE file 3 + 0x1139     location 0x401139 in a.out's mapping, function `work`
+ *   NATIVE file 3 + 0x1139     location 0x401139 in a.out's mapping, a line for each inlined call, then `work`
  *   KERNEL 0xffffffff81000000  location in [kernel.kallsyms]
  *   JIT JIT JIT                one `[jit]`: their depth means nothing until they have names
  *
@@ -89,7 +89,7 @@ export async function buildWindowProfile(input: WindowProfileInput): Promise<Win
   const symbols = await input.symbolize(frames.words)
   for (const { series, stack, count } of rows.values()) {
     const leaf = stack.frames[0]!
-    if (leaf >= 0 && symbols[leaf]!.name === '') counts[series]!.unsymbolized += count
+    if (leaf >= 0 && symbols[leaf]!.lines.length === 0) counts[series]!.unsymbolized += count
   }
   shareLost(counts, input.lost)
 
@@ -216,6 +216,7 @@ class LocationTable {
   readonly #locationMapping: number[] = []
   readonly #lineOffset: number[] = [0]
   readonly #lineFunction: number[] = []
+  readonly #lineNumber: number[] = []
 
   constructor(frames: FrameTable, symbols: FrameSymbol[], files: ReadonlyMap<number, NativeFile>) {
     this.#frames = frames
@@ -239,25 +240,27 @@ class LocationTable {
       return this.#push(
         0n,
         this.#mapping(name === '[kernel]' ? '[kernel.kallsyms]' : '[unwinder]', ''),
-        name,
-        '',
+        namedLine(name),
       )
     }
     const symbol = this.#symbols[frame]!
-    if (word.kind === 'jit') return this.#push(0n, this.#mapping('[anon]', ''), symbol.name || '[jit]', '')
-    if (word.kind === 'interpreted') return this.#push(0n, -1, symbol.name || '[interpreted]', '')
+    if (word.kind === 'jit') return this.#push(0n, this.#mapping('[anon]', ''), namedLine('[jit]'))
+    if (word.kind === 'interpreted') return this.#push(0n, -1, namedLine('[interpreted]'))
     if (word.kind === 'kernel') {
       const mapping = this.#mapping('[kernel.kallsyms]', this.#files.get(0)?.buildId ?? '')
-      return this.#push(symbol.address || word.payload, mapping, symbol.name, symbol.systemName)
+      return this.#push(symbol.address || word.payload, mapping, symbol.lines)
     }
     const file = this.#files.get(word.fileId)
     const mapping = this.#mapping(file?.path || `[file ${word.fileId}]`, file?.buildId ?? '')
     const address = symbol.address || (file?.lowestVaddr ?? 0n) + BigInt(word.position)
-    return this.#push(address, mapping, symbol.name, symbol.systemName)
+    return this.#push(address, mapping, symbol.lines)
   }
 
-  #push(address: bigint, mapping: number, name: string, systemName: string): number {
-    if (name !== '') this.#lineFunction.push(this.#function(name, systemName || name))
+  #push(address: bigint, mapping: number, lines: readonly FrameLine[]): number {
+    for (const line of lines) {
+      this.#lineFunction.push(this.#function(line))
+      this.#lineNumber.push(line.line)
+    }
     this.#lineOffset.push(this.#lineFunction.length)
     this.#locationMapping.push(mapping)
     return this.#addresses.push(BigInt.asUintN(64, address)) - 1
@@ -273,11 +276,11 @@ class LocationTable {
     return index
   }
 
-  #function(name: string, systemName: string): number {
-    const key = `${name}\0${systemName}`
+  #function({ name, systemName, file, startLine }: FrameLine): number {
+    const key = `${name}\0${systemName}\0${file}\0${startLine}`
     let index = this.#functionOf.get(key)
     if (index === undefined) {
-      index = this.#functions.push({ name, systemName, file: '', startLine: 0 }) - 1
+      index = this.#functions.push({ name, systemName: systemName || name, file, startLine }) - 1
       this.#functionOf.set(key, index)
     }
     return index
@@ -291,10 +294,12 @@ class LocationTable {
       locationMapping: Int32Array.from(this.#locationMapping),
       lineOffset: Uint32Array.from(this.#lineOffset),
       lineFunction: Int32Array.from(this.#lineFunction),
-      lineNumber: new Uint32Array(this.#lineFunction.length),
+      lineNumber: Uint32Array.from(this.#lineNumber),
     }
   }
 }
+
+const namedLine = (name: string): FrameLine[] => [{ name, systemName: name, file: '', line: 0, startLine: 0 }]
 
 class StringTable {
   readonly strings: string[] = []
