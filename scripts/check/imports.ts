@@ -46,6 +46,7 @@ const rules: Rule[] = [
       '@strobe/proto',
       '@strobe/profile',
       'server/src/storage/',
+      'server/src/quantity.ts',
       'server/src/tenant-settings.ts',
       'server/src/errors.ts',
       'server/src/metrics.ts',

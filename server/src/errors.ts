@@ -28,7 +28,7 @@ export const serverErrors = {
   },
   PROFILE_EMPTY: { status: 400, sentence: 'The body holds no profile.' },
   LABEL_INVALID: { status: 400, sentence: 'A label has no name, or a required label is missing.' },
-  LABEL_TOO_LONG: { status: 400, sentence: 'A label name or value is longer than the limit.' },
+  LABEL_TOO_LONG: { status: 400, sentence: 'A label value is longer than the limit.' },
   LABELS_TOO_MANY: { status: 400, sentence: 'A series has more labels than the limit.' },
   BATCH_INVALID: {
     status: 400,
@@ -53,6 +53,7 @@ export const serverErrors = {
   METHOD_NOT_ALLOWED: { status: 405, sentence: 'The path does not take this method.' },
   BODY_TOO_LARGE: { status: 413, sentence: 'The body is larger than the limit, as sent.' },
   PROFILES_TOO_MANY: { status: 413, sentence: 'A batch holds more profiles than one may.' },
+  SAMPLES_TOO_MANY: { status: 413, sentence: 'A profile has more samples than one may.' },
   UNPACKED_TOO_LARGE: { status: 413, sentence: 'The body unpacks to more than the limit.' },
   CONTENT_TYPE_NOT_ALLOWED: {
     status: 415,
@@ -65,6 +66,21 @@ export const serverErrors = {
   QUERY_TOO_LARGE: {
     status: 422,
     sentence: 'The query needs more memory or rows than one may; narrow the range or the selector.',
+  },
+  RATE_LIMITED: {
+    status: 429,
+    sentence:
+      'The tenant sent more bytes per second than it may; come again after the time that the answer names.',
+  },
+  REQUESTS_TOO_MANY: {
+    status: 429,
+    sentence:
+      'The tenant has more requests under way than it may; come again after the time that the answer names.',
+  },
+  SERIES_TOO_MANY: {
+    status: 429,
+    sentence:
+      'The tenant sent more different series within an hour than it may; one label with ever new values is enough.',
   },
   QUEUE_FULL: {
     status: 429,

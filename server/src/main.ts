@@ -153,6 +153,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
     const ingest = createIngest({
       store,
       writeAgents: (ofTenant, agents) => writeAgents(writer, ofTenant, agents),
+      valuesOf: ofTenant => tenants.settings(ofTenant),
       settings: {
         ...ingestSettings,
         // Two weeks of demo data take a while to arrive.

@@ -14,8 +14,8 @@ export function createServerMetrics() {
     }),
     refused: new Counter({
       name: 'strobe_ingest_refused_total',
-      help: 'Batches refused, by error code',
-      labelNames: ['protocol', 'code'] as const,
+      help: 'Batches refused, by error code and tenant (the first 100, else other)',
+      labelNames: ['protocol', 'code', 'tenant'] as const,
       registers,
     }),
     profiles: new Counter({

@@ -27,6 +27,8 @@ export interface IngestProfile {
   samples: Uint32Array
   /** Value column of the body. */
   column: number
+  /** Samples whose stack lost its root side to the limit; they count as truncated. */
+  cutSamples: bigint
 }
 
 export interface IngestBatch {

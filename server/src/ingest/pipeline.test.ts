@@ -1,4 +1,4 @@
-import { decodePprof, encodePprof, type Profile, resolveStacks } from '@strobe/profile'
+import { decodePprof, encodePprof, murmur3x86x128, type Profile, resolveStacks } from '@strobe/profile'
 import { expect, test } from 'vitest'
 import { CodedError } from '../errors.ts'
 import { createServerMetrics } from '../metrics.ts'
@@ -52,6 +52,7 @@ function profileOf(labels: Record<string, string>): IngestProfile {
     body,
     samples: Uint32Array.of(0),
     column: 0,
+    cutSamples: 0n,
   }
 }
 
@@ -155,9 +156,9 @@ test('a full queue refuses with its limit and when to come again, and counts it'
     status: 429,
     details: { limit: 10, observed: 11, retryAfterMs: 2000 },
   })
-  ingest.countRefusal('strobe', refused)
+  ingest.countRefusal('strobe', 'default', refused)
   expect(await metrics.registry.getSingleMetricAsString('strobe_ingest_refused_total')).toContain(
-    'protocol="strobe",code="QUEUE_FULL"} 1',
+    'protocol="strobe",code="QUEUE_FULL",tenant="default"} 1',
   )
   ;(await group(0)).finish()
   await first
@@ -217,6 +218,11 @@ test('stop stores what waits and takes no more', async () => {
   await expect(ingest.submit(batchOf('b2'), 'strobe')).rejects.toMatchObject({ code: 'SERVER_STOPPING' })
 })
 
+// 32 bits of the whole name's hash: the cut one stays apart from others that begin alike.
+const longNameHash = murmur3x86x128(Buffer.from('n'.repeat(201)), 0)[0]
+  .toString(16)
+  .padStart(8, '0')
+
 const labelCases: [name: string, given: Record<string, string>, want: Record<string, string> | string][] = [
   [
     'names are mapped, empty values left out',
@@ -227,7 +233,11 @@ const labelCases: [name: string, given: Record<string, string>, want: Record<str
   ['no service', { host_name: 'h' }, 'LABEL_INVALID'],
   ['an empty service', { service_name: '' }, 'LABEL_INVALID'],
   ['a long value', { service_name: 'a', pod: 'é'.repeat(1025) }, 'LABEL_TOO_LONG'],
-  ['a long name', { service_name: 'a', ['n'.repeat(201)]: 'x' }, 'LABEL_TOO_LONG'],
+  [
+    'a long name is cut',
+    { service_name: 'a', ['n'.repeat(201)]: 'x' },
+    { service_name: 'a', [`${'n'.repeat(191)}_${longNameHash}`]: 'x' },
+  ],
   [
     'too many',
     {

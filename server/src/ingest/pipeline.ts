@@ -5,14 +5,24 @@ import type { BatchRows, ProfileRow } from '../storage/insert.ts'
 import { batchKey } from '../storage/ledger.ts'
 import type { Store } from '../storage/store.ts'
 import type { AgentRow } from '../storage/write-agents.ts'
+import type { TenantValues } from '../tenant-settings.ts'
+import { Admission } from './admission.ts'
 import { type IngestAnswer, type IngestBatch, TIME_MISSING, TIME_OUTSIDE_WINDOW } from './batch.ts'
 import { readSeriesLabels } from './series-labels.ts'
 import type { IngestSettings } from './settings.ts'
+import { tenantIngestSettings } from './tenant-ingest.ts'
 
 export type IngestProtocol = 'strobe' | 'upload'
 
 export interface Ingest {
   settings: IngestSettings
+  /** The same with what the tenant has of its own. */
+  settingsOf(tenant: string): IngestSettings
+  /**
+   * Before a request of so many bytes, as sent, is worked on; the answer is called when that is done.
+   * Throws RATE_LIMITED or REQUESTS_TOO_MANY with retryAfterMs.
+   */
+  enter(tenant: string, bytes: number): () => void
   /**
    * Resolves when the batch's rows are durable, or were before. Throws what the batch has wrong, QUEUE_FULL
    * with retryAfterMs, STORE_NOT_READY when the store takes longer than answerTimeoutMs: then the batch is
@@ -27,7 +37,8 @@ export interface Ingest {
    */
   reserve(bytes: number): () => void
   heartbeat(tenant: string, agent: AgentRow): Promise<void>
-  countRefusal(protocol: IngestProtocol, error: unknown): void
+  /** tenant: '' when the key did not tell one. */
+  countRefusal(protocol: IngestProtocol, tenant: string, error: unknown): void
   /** '' while profiles can be taken. */
   notReadyReason(): string
   /** Stores what waits, at most graceMs, and takes nothing more. */
@@ -38,6 +49,8 @@ export interface IngestOptions {
   store: Pick<Store, 'write' | 'selectStored' | 'ledger' | 'failure' | 'stop'>
   writeAgents: (tenant: string, agents: AgentRow[]) => Promise<void>
   settings: IngestSettings
+  /** Settings that tenants have of their own. */
+  valuesOf?: (tenant: string) => TenantValues
   metrics: ServerMetrics
   now?: () => number
 }
@@ -55,6 +68,10 @@ function stoppingError(): CodedError {
   return new CodedError('SERVER_STOPPING', 'the server is stopping', { retryAfterMs: 2_000 })
 }
 
+const noValues: TenantValues = new Map()
+/** Tenants that metrics tell apart; what comes later counts as `other`. */
+const maxNamedTenants = 100
+
 // Retention class until tenants have their own.
 const defaultRetention = 0
 
@@ -62,6 +79,14 @@ const defaultRetention = 0
 export function createIngest(options: IngestOptions): Ingest {
   const { store, settings, metrics } = options
   const now = options.now ?? Date.now
+  const valuesOf = options.valuesOf ?? (() => noValues)
+  const admission = new Admission({
+    valuesOf,
+    maxBodyBytes: settings.limits.maxBodyBytes,
+    now: () => performance.now(),
+  })
+  const settingsByValues = new WeakMap<TenantValues, IngestSettings>()
+  const namedTenants = new Set<string>()
   const queue: Waiting[] = []
   const onTheirWay = new Map<string, Waiting>()
   let queuedProfiles = 0
@@ -72,11 +97,41 @@ export function createIngest(options: IngestOptions): Ingest {
   let timer: NodeJS.Timeout | null = null
   let lastGroupAtMs = Number.NEGATIVE_INFINITY
 
+  function settingsOf(tenant: string): IngestSettings {
+    const values = valuesOf(tenant)
+    let own = settingsByValues.get(values)
+    if (!own) {
+      own = tenantIngestSettings(settings, values)
+      settingsByValues.set(values, own)
+    }
+    return own
+  }
+
+  function nameInMetrics(tenant: string): string {
+    if (namedTenants.size < maxNamedTenants) namedTenants.add(tenant)
+    return namedTenants.has(tenant) ? tenant : 'other'
+  }
+
+  function checkSamples(batch: IngestBatch): void {
+    const limit = settingsOf(batch.tenant).limits.maxProfileSamples
+    for (const { samples } of batch.profiles)
+      if (samples.length > limit)
+        throw new CodedError(
+          'SAMPLES_TOO_MANY',
+          `a profile has ${samples.length} samples, the limit is ${limit}; send shorter windows or fewer labels of samples`,
+          { limitName: 'profile_samples', limit, observed: samples.length },
+        )
+  }
+
   function toRows(batch: IngestBatch, receivedAtMs: number): BatchRows {
+    const { limits } = settingsOf(batch.tenant)
     for (const body of new Set(batch.profiles.map(profile => profile.body)))
       if (body.labelsFolded > 0) metrics.dropped.inc({ reason: 'sample_labels_folded' }, body.labelsFolded)
     const profiles = batch.profiles.map((profile): ProfileRow => {
-      const { labels, duplicates } = readSeriesLabels(profile.labels, settings.limits)
+      const { labels, duplicates, shortened } = readSeriesLabels(profile.labels, limits)
+      if (shortened > 0) metrics.dropped.inc({ reason: 'end_of_label_name' }, shortened)
+      if (profile.cutSamples > 0n)
+        metrics.dropped.inc({ reason: 'root_of_deep_stack' }, Number(profile.cutSamples))
       if (duplicates > 0) metrics.dropped.inc({ reason: 'duplicate_label' }, duplicates)
       if (profile.flags & TIME_MISSING) metrics.retimed.inc({ reason: 'missing' })
       if (profile.flags & TIME_OUTSIDE_WINDOW) metrics.retimed.inc({ reason: 'outside_window' })
@@ -215,17 +270,21 @@ export function createIngest(options: IngestOptions): Ingest {
 
   return {
     settings,
+    settingsOf,
+    enter: (tenant, bytes) => admission.enter(tenant, bytes),
     findKnown,
     async submit(batch, protocol) {
       if (isStopping)
         throw new CodedError('SERVER_STOPPING', 'the server is stopping', { retryAfterMs: 2_000 })
-      if (batch.profiles.length > settings.limits.maxBatchProfiles) {
+      const { maxBatchProfiles } = settingsOf(batch.tenant).limits
+      if (batch.profiles.length > maxBatchProfiles) {
         throw new CodedError(
           'PROFILES_TOO_MANY',
-          `the batch has ${batch.profiles.length} profiles, the limit is ${settings.limits.maxBatchProfiles}`,
-          { observed: batch.profiles.length, limit: settings.limits.maxBatchProfiles },
+          `the batch has ${batch.profiles.length} profiles, the limit is ${maxBatchProfiles}`,
+          { limitName: 'batch_profiles', limit: maxBatchProfiles, observed: batch.profiles.length },
         )
       }
+      checkSamples(batch)
       const known = await findKnown(batch.tenant, batch.batchId)
       if (known) {
         metrics.batches.inc({ protocol, outcome: 'duplicate' })
@@ -240,7 +299,14 @@ export function createIngest(options: IngestOptions): Ingest {
       // Another try of the batch may have come while this one looked.
       let waiting = onTheirWay.get(key)
       const isFirst = waiting === undefined
-      waiting ??= enqueue(key, toRows(batch, now()), samples)
+      if (!waiting) {
+        const rows = toRows(batch, now())
+        admission.addSeries(
+          batch.tenant,
+          rows.profiles.map(profile => profile.seriesId),
+        )
+        waiting = enqueue(key, rows, samples)
+      }
       const answer = await answerOf(waiting)
       const isDuplicate = answer.isDuplicate || !isFirst
       metrics.batches.inc({ protocol, outcome: isDuplicate ? 'duplicate' : 'stored' })
@@ -274,10 +340,10 @@ export function createIngest(options: IngestOptions): Ingest {
         )
       }
     },
-    countRefusal(protocol, error) {
+    countRefusal(protocol, tenant, error) {
       const { code } = toCodedError(error)
       metrics.batches.inc({ protocol, outcome: 'refused' })
-      metrics.refused.inc({ protocol, code })
+      metrics.refused.inc({ protocol, code, tenant: nameInMetrics(tenant) })
     },
     notReadyReason() {
       if (isStopping) return 'the server is stopping'

@@ -1,4 +1,5 @@
 import { CodedError } from '../errors.ts'
+import { formatQuantity } from '../quantity.ts'
 import { TIME_MISSING, TIME_OUTSIDE_WINDOW } from './batch.ts'
 import type { IngestSettings } from './settings.ts'
 
@@ -37,8 +38,11 @@ export function placeTime(
     throw new CodedError(
       'TIME_OUT_OF_WINDOW',
       `the profile starts at ${original} and was received at ${received}; accepted are times from ` +
-        `${settings.windowPastMs / 86_400_000} days before to ${settings.windowFutureMs / 60_000} minutes after receipt`,
+        `${formatQuantity(settings.windowPastMs, 'duration')} before to ${formatQuantity(settings.windowFutureMs, 'duration')} after receipt`,
       {
+        limitName: timeMs < receivedAtMs ? 'past_window' : 'future_window',
+        limit: timeMs < receivedAtMs ? settings.windowPastMs : settings.windowFutureMs,
+        observed: Math.abs(receivedAtMs - timeMs),
         time: original,
         received,
         windowPastMs: settings.windowPastMs,

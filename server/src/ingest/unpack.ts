@@ -43,6 +43,7 @@ function tooLarge(limitBytes: number): CodedError {
   return new CodedError(
     'UNPACKED_TOO_LARGE',
     `the body unpacks to more than ${limitBytes} bytes, the limit (STROBE_MAX_UNPACKED_BYTES); send shorter profiles or raise it`,
-    { limit: limitBytes },
+    // Unpacking stops there: it is more, by how much nobody knows.
+    { limitName: 'unpacked_bytes', limit: limitBytes, observed: limitBytes + 1 },
   )
 }

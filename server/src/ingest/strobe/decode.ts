@@ -1,7 +1,7 @@
 import type { ProfileBody, ProfileSeries } from '@strobe/proto'
 import { CodedError } from '../../errors.ts'
 import type { IngestProfile } from '../batch.ts'
-import { decodeBody } from '../decode-body.ts'
+import { countSamples, decodeBody } from '../decode-body.ts'
 import { markType } from '../mark-type.ts'
 import { placeTime } from '../profile-time.ts'
 import type { IngestSettings } from '../settings.ts'
@@ -19,7 +19,7 @@ export function decodeProfileBody(
   receivedAtMs: number,
   settings: IngestSettings,
 ): IngestProfile[] {
-  const { profile, resolved } = decodeBody(pprof)
+  const { profile, resolved, isCut } = decodeBody(pprof, settings.limits.maxStackDepth)
   const samples = samplesBySeries(resolved.sampleSeries, series.length, at)
   return series.map((one, index) => {
     const sampleType = profile.sampleTypes[one.sampleTypeIndex]
@@ -34,6 +34,11 @@ export function decodeProfileBody(
     if (one.durationNanos < 0n) {
       throw new CodedError('BATCH_INVALID', `${at}.series[${index}].duration_nanos is ${one.durationNanos}`)
     }
+    const cutSamples = countSamples(
+      profile,
+      resolved,
+      samples[index]!.filter(sample => isCut[resolved.sampleStack[sample]!] === 1),
+    )
     return {
       ...markType(one.profileName, sampleType, profile.periodType, one.labels, one.durationNanos),
       ...placeTime(one.timeUnixNanos, receivedAtMs, settings, true),
@@ -41,7 +46,8 @@ export function decodeProfileBody(
       period: one.period,
       expected: one.expected,
       lost: one.lost,
-      truncated: one.truncated,
+      truncated: one.truncated + cutSamples,
+      cutSamples,
       unsymbolized: one.unsymbolized,
       body: resolved,
       samples: samples[index]!,
@@ -87,7 +93,7 @@ export function checkBatch(
     throw new CodedError(
       'PROFILES_TOO_MANY',
       `the batch has ${profiles} profiles, the limit is ${maxBatchProfiles}; send several batches`,
-      { observed: profiles, limit: maxBatchProfiles },
+      { limitName: 'batch_profiles', limit: maxBatchProfiles, observed: profiles },
     )
   }
 }

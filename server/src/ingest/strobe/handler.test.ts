@@ -37,6 +37,8 @@ const settings = {
 }
 const ingest: Ingest = {
   settings,
+  settingsOf: () => settings,
+  enter: () => () => {},
   async submit(batch) {
     submitted.push(batch)
     return answer()
@@ -47,7 +49,7 @@ const ingest: Ingest = {
   async heartbeat(_tenant, agent) {
     heartbeats.push(agent)
   },
-  countRefusal: (_protocol, error) => {
+  countRefusal: (_protocol, _tenant, error) => {
     refusals.push((error as CodedError).code)
   },
   notReadyReason: () => '',

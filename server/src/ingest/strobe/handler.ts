@@ -27,6 +27,8 @@ import {
 import { CodedError, toCodedError } from '../../errors.ts'
 import type { IngestProfile } from '../batch.ts'
 import type { Ingest } from '../pipeline.ts'
+import type { IngestSettings } from '../settings.ts'
+import { nameTenant } from '../tenant-ingest.ts'
 import { unpackBody } from '../unpack.ts'
 import { checkBatch, decodeProfileBody } from './decode.ts'
 
@@ -83,12 +85,16 @@ export function createStrobeHandlers(ingest: Ingest, options: StrobeHandlerOptio
   const now = options.now ?? Date.now
 
   const Write: handleUnaryCall<WriteRequest, WriteResponse> = (call, callback) => {
-    const answering = tenantOf(call.metadata).then(tenant => write(ingest, tenant, call.request, now()))
-    answering.then(
+    let tenant = ''
+    const work = async () => {
+      tenant = await tenantOf(call.metadata)
+      return write(ingest, tenant, call.request, now())
+    }
+    work().then(
       answer => callback(null, answer),
       (error: unknown) => {
-        ingest.countRefusal('strobe', error)
-        callback(toStatus(error))
+        ingest.countRefusal('strobe', tenant, error)
+        callback(toStatus(nameTenant(error, tenant)))
       },
     )
   }
@@ -108,25 +114,41 @@ async function write(
   request: WriteRequest,
   receivedAtMs: number,
 ): Promise<WriteResponse> {
-  checkBatch(request.batchId, request.bodies, ingest.settings)
+  const settings = ingest.settingsOf(tenant)
+  checkBatch(request.batchId, request.bodies, settings)
   const known = await ingest.findKnown(tenant, request.batchId)
   if (known) return create(WriteResponseSchema, { profiles: known.profiles, duplicate: true })
-  const release = ingest.reserve(request.bodies.reduce((sum, body) => sum + body.pprof.length, 0))
+  const bytes = request.bodies.reduce((sum, body) => sum + body.pprof.length, 0)
+  const leave = ingest.enter(tenant, bytes)
+  try {
+    const profiles = await decodeBodies(ingest, settings, request, bytes, receivedAtMs)
+    const answer = await ingest.submit({ tenant, batchId: request.batchId, profiles }, 'strobe')
+    return create(WriteResponseSchema, { profiles: answer.profiles, duplicate: answer.isDuplicate })
+  } finally {
+    leave()
+  }
+}
+
+async function decodeBodies(
+  ingest: Ingest,
+  settings: IngestSettings,
+  request: WriteRequest,
+  bytes: number,
+  receivedAtMs: number,
+): Promise<IngestProfile[]> {
+  const release = ingest.reserve(bytes)
   const profiles: IngestProfile[] = []
   try {
     let unpackedBytes = 0
     for (const [index, body] of request.bodies.entries()) {
-      const pprof = await unpackBody(body.pprof, ingest.settings.limits.maxUnpackedBytes, unpackedBytes)
+      const pprof = await unpackBody(body.pprof, settings.limits.maxUnpackedBytes, unpackedBytes)
       unpackedBytes += pprof.length
-      profiles.push(
-        ...decodeProfileBody(pprof, body.series, `bodies[${index}]`, receivedAtMs, ingest.settings),
-      )
+      profiles.push(...decodeProfileBody(pprof, body.series, `bodies[${index}]`, receivedAtMs, settings))
     }
   } finally {
     release()
   }
-  const answer = await ingest.submit({ tenant, batchId: request.batchId, profiles }, 'strobe')
-  return create(WriteResponseSchema, { profiles: answer.profiles, duplicate: answer.isDuplicate })
+  return profiles
 }
 
 const states = new Set(['healthy', 'degraded', 'cannot_profile'])

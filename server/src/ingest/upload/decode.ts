@@ -1,13 +1,7 @@
-import {
-  type Label,
-  type Profile,
-  profileNameOf,
-  type ResolvedProfile,
-  storedSampleTypes,
-} from '@strobe/profile'
+import { type Label, profileNameOf, storedSampleTypes } from '@strobe/profile'
 import { CodedError } from '../../errors.ts'
 import type { IngestProfile } from '../batch.ts'
-import { decodeBody } from '../decode-body.ts'
+import { countSamples, decodeBody } from '../decode-body.ts'
 import { markType } from '../mark-type.ts'
 import { placeTime } from '../profile-time.ts'
 import type { IngestSettings } from '../settings.ts'
@@ -35,7 +29,7 @@ export function decodeUpload(
   receivedAtMs: number,
   settings: IngestSettings,
 ): IngestProfile[] {
-  const { profile, resolved } = decodeBody(bytes)
+  const { profile, resolved, isCut } = decodeBody(bytes, settings.limits.maxStackDepth)
   const columns = storedSampleTypes(profile)
   if (columns.length === 0 || resolved.sampleStack.length === 0) {
     throw new CodedError('PROFILE_EMPTY', 'the profile has no samples')
@@ -43,9 +37,25 @@ export function decodeUpload(
   const labels = labelsOf(options)
   const name = options.profileName || profileNameOf(profile)
   const time = placeTime(profile.timeNanos, receivedAtMs, settings, options.isTimeKept)
-  const unsymbolized = countUnsymbolized(profile, resolved)
   const samples = Uint32Array.from(resolved.sampleStack.keys())
   const durationNs = profile.durationNanos > 0n ? profile.durationNanos : 0n
+  const unsymbolized = countSamples(
+    profile,
+    resolved,
+    samples.filter(sample => {
+      const stack = resolved.sampleStack[sample]!
+      const first = resolved.stackOffset[stack]!
+      return (
+        first < resolved.stackOffset[stack + 1]! &&
+        resolved.frameKind[resolved.stackFrame[first]!] === 'unsymbolized'
+      )
+    }),
+  )
+  const cutSamples = countSamples(
+    profile,
+    resolved,
+    samples.filter(sample => isCut[resolved.sampleStack[sample]!] === 1),
+  )
   return columns.map(column => ({
     ...markType(name, profile.sampleTypes[column]!, profile.periodType, labels, durationNs),
     ...time,
@@ -53,7 +63,8 @@ export function decodeUpload(
     period: profile.period,
     expected: 0n,
     lost: 0n,
-    truncated: 0n,
+    truncated: cutSamples,
+    cutSamples,
     unsymbolized,
     body: resolved,
     samples,
@@ -75,27 +86,4 @@ function labelsOf(options: UploadOptions): Label[] {
   }
   labels.push({ name: 'service_name', value: fromSource })
   return labels
-}
-
-/** In samples: by the column that counts them, by value over period, else by rows. */
-function countUnsymbolized(profile: Profile, resolved: ResolvedProfile): bigint {
-  const width = profile.sampleTypes.length
-  const counting = profile.sampleTypes.findIndex(
-    ({ type, unit }) => /^samples?$/.test(type) && unit === 'count',
-  )
-  const timed = profile.sampleTypes.findIndex(
-    ({ type, unit }) => type === profile.periodType.type && unit === profile.periodType.unit,
-  )
-  let count = 0n
-  for (let sample = 0; sample < resolved.sampleStack.length; sample++) {
-    const stack = resolved.sampleStack[sample]!
-    const first = resolved.stackOffset[stack]!
-    if (first === resolved.stackOffset[stack + 1]!) continue
-    if (resolved.frameKind[resolved.stackFrame[first]!] !== 'unsymbolized') continue
-    if (counting >= 0) count += resolved.values[sample * width + counting]!
-    else if (timed >= 0 && profile.period > 0n)
-      count += resolved.values[sample * width + timed]! / profile.period
-    else count += 1n
-  }
-  return count < 0n ? 0n : count
 }

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { CodedError } from '../../errors.ts'
 import { type IngestProfile, TIME_OUTSIDE_WINDOW } from '../batch.ts'
 import type { Ingest } from '../pipeline.ts'
+import { nameTenant } from '../tenant-ingest.ts'
 import { unpackBody } from '../unpack.ts'
 import { decodeUpload, type UploadOptions } from './decode.ts'
 
@@ -26,15 +27,18 @@ export async function receiveUpload(
   search: URLSearchParams,
   context: { tenant: string; receivedAtMs: number; idempotencyKey: string },
 ): Promise<UploadAnswer> {
+  let leave = () => {}
   try {
-    const { limits } = ingest.settings
+    const settings = ingest.settingsOf(context.tenant)
+    const { limits } = settings
     const declared = readDeclaredBytes(request, limits.maxBodyBytes)
+    leave = ingest.enter(context.tenant, declared)
     const release = ingest.reserve(declared)
     let profiles: IngestProfile[]
     try {
       const sent = await readBody(request, limits.maxBodyBytes)
       const bytes = await unpackBody(sent, limits.maxUnpackedBytes)
-      profiles = decodeUpload(bytes, readOptions(search), context.receivedAtMs, ingest.settings)
+      profiles = decodeUpload(bytes, readOptions(search), context.receivedAtMs, settings)
     } finally {
       release()
     }
@@ -55,8 +59,10 @@ export async function receiveUpload(
       ...(isRetimed ? { originalTime: new Date(first.originalTimeMs).toISOString() } : {}),
     }
   } catch (error) {
-    ingest.countRefusal('upload', error)
-    throw error
+    ingest.countRefusal('upload', context.tenant, error)
+    throw nameTenant(error, context.tenant)
+  } finally {
+    leave()
   }
 }
 
@@ -84,7 +90,7 @@ function bodyTooLarge(observed: number, limitBytes: number): CodedError {
   return new CodedError(
     'BODY_TOO_LARGE',
     `the body has ${observed} bytes or more, the limit is ${limitBytes} (STROBE_MAX_UPLOAD_BYTES); send shorter profiles or raise it`,
-    { observed, limit: limitBytes },
+    { limitName: 'max-upload-bytes', limit: limitBytes, observed },
   )
 }
 
