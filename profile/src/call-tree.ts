@@ -1,5 +1,7 @@
 import { profileError } from './errors.ts'
 import type { CallTree, FunctionTotal, TreeFrame } from './model.ts'
+import { type PrunedTree, type PruneOptions, pruneSteps, runSteps } from './prune-tree.ts'
+import { TreeDraft } from './tree-draft.ts'
 
 /** Stacks in columns: stack i is stackFrame[stackOffset[i] .. stackOffset[i + 1]], leaf first. */
 export interface StackColumns {
@@ -32,15 +34,13 @@ export function buildCallTree(
     const first = stacks.stackOffset[stack]!
     const last = stacks.stackOffset[stack + 1]!
     const value = values[stack]!
-    let node = 0
-    draft.total[0]! += value
-    if (first === last) node = draft.add(0, distinct.noStack(), value)
-    for (let at = last - 1; at >= first; at--) {
-      node = draft.add(node, distinct.index[stacks.stackFrame[at]!]!, value)
-    }
+    let node = first === last ? draft.child(0, distinct.noStack()) : 0
+    for (let at = last - 1; at >= first; at--)
+      node = draft.child(node, distinct.index[stacks.stackFrame[at]!]!)
     draft.self[node]! += value
   }
-  return draft.finish(distinct.frames)
+  draft.sumTotals()
+  return runSteps(pruneSteps(draft, { maxNodes: draft.count, ...frameOrder(distinct.frames) })).tree
 }
 
 /**
@@ -79,115 +79,33 @@ export function functionTotals(
     if (self[frame] === 0 && total[frame] === 0) continue
     list.push({ frame: description, self: self[frame]!, total: total[frame]! })
   }
-  return list.sort(
-    (a, b) =>
-      b.self - a.self ||
-      b.total - a.total ||
-      compareText(a.frame.name, b.frame.name) ||
-      compareText(a.frame.module, b.frame.module),
-  )
+  return list.sort((a, b) => b.self - a.self || b.total - a.total || compareFrames(a.frame, b.frame))
 }
 
-export interface PrunedTree {
-  tree: CallTree
-  omitted: {
-    /** Nodes left out. */
-    nodes: number
-    /** What the left-out nodes weigh, each subtree once. */
-    weight: number
-  }
-}
-
-/**
- * Keeps the `maxNodes` largest nodes that weigh at least `minShare` of the root, and folds what is left
- * out below each kept node into one node 'N smaller frames' of kind 'omitted', the last of its siblings,
- * so that children still add up to their parents. N counts all nodes left out there. The answer has at
- * most 2 x maxNodes nodes. Weights are compared without their sign.
- */
+/** pruneSteps over a whole tree; a tree within bounds comes back as it is. */
 export function pruneCallTree(tree: CallTree, maxNodes: number, minShare = 0): PrunedTree {
-  const count = tree.parent.length
-  const weight = (node: number): number => Math.abs(tree.total[node]!)
-  const least = minShare * weight(0)
-  // Depth-first order breaks ties: a parent comes before a child of the same weight.
-  const order = Array.from({ length: count }, (_, node) => node).sort(
-    (a, b) => weight(b) - weight(a) || a - b,
+  if (minShare === 0 && tree.parent.length <= maxNodes) return { tree, omitted: { nodes: 0, weight: 0 } }
+  return runSteps(
+    pruneSteps({ ...tree, count: tree.parent.length }, { maxNodes, minShare, ...frameOrder(tree.frames) }),
   )
-  const isKept = new Uint8Array(count)
-  isKept[0] = 1
-  let kept = 1
-  for (const node of order) {
-    if (kept >= maxNodes) break
-    if (node === 0 || weight(node) < least || isKept[tree.parent[node]!] === 0) continue
-    isKept[node] = 1
-    kept++
-  }
-  // Each left-out node is counted at the nearest node above it that is kept; only the topmost of a
-  // left-out subtree adds its weight.
-  const keptAbove = new Int32Array(count)
-  const omittedNodes = new Uint32Array(count)
-  const omittedWeight = new Float64Array(count)
-  const omitted = { nodes: count - kept, weight: 0 }
-  for (let node = 1; node < count; node++) {
-    const parent = tree.parent[node]!
-    keptAbove[node] = isKept[node] === 1 ? node : keptAbove[parent]!
-    if (isKept[node] === 1) continue
-    omittedNodes[keptAbove[node]!]!++
-    if (isKept[parent] === 1) {
-      omittedWeight[parent]! += tree.total[node]!
-      omitted.weight += tree.total[node]!
-    }
-  }
-  if (omitted.nodes === 0) return { tree, omitted }
+}
 
-  const frames: TreeFrame[] = []
-  const newFrame = new Map<number, number>()
-  const newOmitted = new Map<number, number>()
-  const out = { frame: [] as number[], parent: [] as number[], self: [] as number[], total: [] as number[] }
-  const push = (frame: number, parent: number, self: number, total: number): number => {
-    out.frame.push(frame)
-    out.parent.push(parent)
-    out.self.push(self)
-    return out.total.push(total) - 1
-  }
-  /** Kept nodes whose subtree is still open, deepest last, with their new positions. */
-  const open: { node: number; position: number }[] = []
-  const close = (): void => {
-    const { node, position } = open.pop()!
-    const hidden = omittedNodes[node]!
-    if (hidden === 0) return
-    let frame = newOmitted.get(hidden)
-    if (frame === undefined) {
-      const name = hidden === 1 ? '1 smaller frame' : `${hidden} smaller frames`
-      frame = frames.push({ name, file: '', module: '', kind: 'omitted' }) - 1
-      newOmitted.set(hidden, frame)
-    }
-    push(frame, position, omittedWeight[node]!, omittedWeight[node]!)
-  }
-  for (let node = 0; node < count; node++) {
-    if (isKept[node] === 0) continue
-    while (open.length > 0 && open.at(-1)!.node !== tree.parent[node]) close()
-    const old = tree.frame[node]!
-    let frame = old < 0 ? -1 : newFrame.get(old)
-    if (frame === undefined) {
-      frame = frames.push(tree.frames[old]!) - 1
-      newFrame.set(old, frame)
-    }
-    open.push({
-      node,
-      position: push(frame, open.at(-1)?.position ?? -1, tree.self[node]!, tree.total[node]!),
-    })
-  }
-  while (open.length > 0) close()
+/** How the columns of a tree name and order frames of a list. */
+function frameOrder(frames: readonly TreeFrame[]): Pick<PruneOptions, 'compareFrames' | 'describeFrame'> {
   return {
-    tree: {
-      frames,
-      frame: Int32Array.from(out.frame),
-      parent: Int32Array.from(out.parent),
-      self: Float64Array.from(out.self),
-      total: Float64Array.from(out.total),
-    },
-    omitted,
+    compareFrames: (a, b) => compareFrames(frames[a]!, frames[b]!),
+    describeFrame: frame => frames[frame]!,
   }
+}
+
+/** By name, then module, file and kind, in code units. */
+export function compareFrames(a: TreeFrame, b: TreeFrame): number {
+  return (
+    compareText(a.name, b.name) ||
+    compareText(a.module, b.module) ||
+    compareText(a.file, b.file) ||
+    compareText(a.kind, b.kind)
+  )
 }
 
 interface DistinctFrames {
@@ -222,104 +140,6 @@ function checkedCount(stacks: StackColumns, values: ArrayLike<number>): number {
     })
   }
   return count
-}
-
-/** A tree that grows: nodes in order of arrival, found by (parent, frame). Node 0 is the root. */
-class TreeDraft {
-  self = new Float64Array(256)
-  total = new Float64Array(256)
-  #frame = new Int32Array(256)
-  #parent = new Int32Array(256)
-  #slots = new Int32Array(1024).fill(-1)
-  #count = 1
-
-  constructor() {
-    this.#frame[0] = -1
-    this.#parent[0] = -1
-  }
-
-  /** The child of `parent` for `frame`, made when new, with `value` added to its total. */
-  add(parent: number, frame: number, value: number): number {
-    let slot = this.#slotOf(parent, frame)
-    let node = this.#slots[slot]!
-    if (node < 0) {
-      if (this.#count === this.#frame.length) {
-        this.#grow()
-        slot = this.#slotOf(parent, frame)
-      }
-      node = this.#count++
-      this.#slots[slot] = node
-      this.#frame[node] = frame
-      this.#parent[node] = parent
-    }
-    this.total[node]! += value
-    return node
-  }
-
-  finish(frames: TreeFrame[]): CallTree {
-    const count = this.#count
-    const children: number[][] = Array.from({ length: count }, () => [])
-    for (let node = 1; node < count; node++) children[this.#parent[node]!]!.push(node)
-    const bySize = (a: number, b: number): number => {
-      const difference = this.total[b]! - this.total[a]!
-      if (difference !== 0) return difference
-      const left = frames[this.#frame[a]!]!
-      const right = frames[this.#frame[b]!]!
-      return (
-        compareText(left.name, right.name) ||
-        compareText(left.module, right.module) ||
-        compareText(left.file, right.file)
-      )
-    }
-    const tree: CallTree = {
-      frames,
-      frame: new Int32Array(count),
-      parent: new Int32Array(count),
-      self: new Float64Array(count),
-      total: new Float64Array(count),
-    }
-    const position = new Int32Array(count)
-    const open = [0]
-    for (let next = 0; open.length > 0; next++) {
-      const node = open.pop()!
-      position[node] = next
-      tree.frame[next] = this.#frame[node]!
-      tree.parent[next] = node === 0 ? -1 : position[this.#parent[node]!]!
-      tree.self[next] = this.self[node]!
-      tree.total[next] = this.total[node]!
-      const sorted = children[node]!.sort(bySize)
-      for (let i = sorted.length - 1; i >= 0; i--) open.push(sorted[i]!)
-    }
-    return tree
-  }
-
-  /** The slot that holds the node, or the empty one where it belongs. */
-  #slotOf(parent: number, frame: number): number {
-    const mask = this.#slots.length - 1
-    const hash = Math.imul(parent, 0x9e3779b1) ^ Math.imul(frame + 1, 0x85ebca6b)
-    let slot = (hash ^ (hash >>> 15)) & mask
-    for (;;) {
-      const node = this.#slots[slot]!
-      if (node < 0 || (this.#parent[node] === parent && this.#frame[node] === frame)) return slot
-      slot = (slot + 1) & mask
-    }
-  }
-
-  #grow(): void {
-    const size = 2 * this.#frame.length
-    const resized = <T extends Int32Array | Float64Array>(from: T, to: T): T => {
-      to.set(from)
-      return to
-    }
-    this.#frame = resized(this.#frame, new Int32Array(size))
-    this.#parent = resized(this.#parent, new Int32Array(size))
-    this.self = resized(this.self, new Float64Array(size))
-    this.total = resized(this.total, new Float64Array(size))
-    this.#slots = new Int32Array(4 * size).fill(-1)
-    for (let node = 1; node < this.#count; node++) {
-      this.#slots[this.#slotOf(this.#parent[node]!, this.#frame[node]!)] = node
-    }
-  }
 }
 
 function compareText(a: string, b: string): number {

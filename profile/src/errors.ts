@@ -15,6 +15,7 @@ export const PROFILE_ERRORS = {
   PPROF_ZERO_ID: 'A mapping, function or location has the id 0, which pprof reserves.',
   PPROF_LIMIT: 'The profile is larger than a limit allows.',
   TREE_LENGTH_MISMATCH: 'Stacks and values differ in number.',
+  TREE_LIMIT: 'A call tree has more nodes than one query may build.',
   TYPE_INVALID: 'A profile type id does not have five parts.',
   TYPE_UNKNOWN: 'No profile type has that name.',
   TYPE_AMBIGUOUS: 'Several profile types have that name.',

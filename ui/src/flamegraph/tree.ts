@@ -1,3 +1,4 @@
+import { extendPath, formatPath, hashFrame, parsePath } from '@strobe/profile'
 import type { FlamegraphAnswer, FrameKind } from '../api/types.ts'
 
 export interface Frame {
@@ -95,38 +96,22 @@ export function pathTo(tree: FlameTree, node: number): number[] {
   return path.reverse()
 }
 
-// cyrb53 by bryc, public domain: 53 bits, enough for paths of one page to stay apart.
-function hash53(text: string): string {
-  let high = 0xdeadbeef
-  let low = 0x41c6ce57
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index)
-    high = Math.imul(high ^ code, 2654435761)
-    low = Math.imul(low ^ code, 1597334677)
-  }
-  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909)
-  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909)
-  return (4294967296 * (2097151 & low) + (high >>> 0)).toString(36)
-}
-
 /** A short name of the path to a node that stays the same in the next answer; '' for the root. */
 export function pathHash(tree: FlameTree, node: number): string {
-  let hash = ''
-  for (const step of pathTo(tree, node).slice(1)) {
-    const frame = frameOf(tree, step)
-    hash = hash53(`${hash}\0${frame.name}\0${frame.module}`)
-  }
-  return hash
+  let hash = 0
+  for (const step of pathTo(tree, node).slice(1)) hash = extendPath(hash, hashFrame(frameOf(tree, step)))
+  return formatPath(hash)
 }
 
 /** The node with this path hash; 0 for '', -1 when this tree does not have it. */
-export function findPath(tree: FlameTree, hash: string): number {
-  if (hash === '') return 0
-  const hashes: string[] = ['']
+export function findPath(tree: FlameTree, text: string): number {
+  const wanted = parsePath(text)
+  if (wanted === null || wanted === 0) return wanted ?? -1
+  const frames = tree.frames.map(hashFrame)
+  const hashes = [0]
   for (let node = 1; node < tree.frame.length; node++) {
-    const frame = frameOf(tree, node)
-    const own = hash53(`${hashes[tree.parent[node] ?? 0]}\0${frame.name}\0${frame.module}`)
-    if (own === hash) return node
+    const own = extendPath(hashes[tree.parent[node] ?? 0] ?? 0, frames[tree.frame[node] ?? 0] ?? 0)
+    if (own === wanted) return node
     hashes[node] = own
   }
   return -1
