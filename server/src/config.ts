@@ -37,6 +37,8 @@ export interface ServerConfig {
   queryMemoryBytes: number
   queryRows: number
   queryConcurrency: number
+  queryNodes: number
+  queryFrames: number
   stackCacheBytes: number
   levels: boolean
   levelIntervalMs: number
@@ -189,6 +191,28 @@ export const serverOptions: ServerOption[] = [
     sentence: 'Queries that run in the store at once; others wait.',
   },
   {
+    key: 'queryNodes',
+    flag: 'query-nodes',
+    variable: 'STROBE_QUERY_NODES',
+    type: 'integer',
+    unit: 'nodes',
+    default: 8_000_000,
+    min: 1000,
+    max: 64_000_000,
+    sentence:
+      'Nodes that the call tree of one query may have before it is pruned. Each costs about 55 bytes of the server while it is built.',
+  },
+  {
+    key: 'queryFrames',
+    flag: 'query-frames',
+    variable: 'STROBE_QUERY_FRAMES',
+    type: 'integer',
+    unit: 'frames',
+    default: 100_000_000,
+    min: 1000,
+    sentence: 'Frames that all stacks of one query may have together; each is looked at once.',
+  },
+  {
     key: 'stackCacheBytes',
     flag: 'stack-cache',
     variable: 'STROBE_STACK_CACHE',
@@ -196,7 +220,8 @@ export const serverOptions: ServerOption[] = [
     unit: 'bytes',
     default: 128 * 2 ** 20,
     min: 0,
-    sentence: 'Memory for stacks kept between queries (estimated); less means more reads per flame graph.',
+    sentence:
+      'Memory for stacks kept between queries, a fifth of it for exports; less means more reads per flame graph.',
   },
   {
     key: 'levels',

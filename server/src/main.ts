@@ -22,7 +22,7 @@ import { createGrpcServer } from './ingest/strobe/handler.ts'
 import { receiveUpload } from './ingest/upload/handler.ts'
 import { createServerMetrics, type ServerMetrics } from './metrics.ts'
 import { findPortHolder } from './port-holder.ts'
-import { createStackStore } from './query/stack-store.ts'
+import { createTreeWorker } from './query/tree/workers.ts'
 import { createStoreClient } from './storage/client.ts'
 import { deleteAllData } from './storage/delete-data.ts'
 import { Journal } from './storage/journal.ts'
@@ -192,6 +192,14 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
         if (failure !== '') requestMetrics.statementFailures.inc({ statement, code: failure })
       },
     )
+    const onRestart = (error: Error) =>
+      log.error({ err: error }, 'the query thread ended and is started again')
+    const trees = createTreeWorker({ cacheBytes: Math.floor(config.stackCacheBytes * 0.8) }, { onRestart })
+    const exports = createTreeWorker({ cacheBytes: Math.floor(config.stackCacheBytes * 0.2) }, { onRestart })
+    closers.splice(1, 0, async () => {
+      await trees.stop()
+      await exports.stop()
+    })
     const notReady = (): string | null => {
       if (isStopping) return 'the server is stopping'
       const state = engine.state()
@@ -204,7 +212,13 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       context: {
         queries: {
           reader,
-          stacks: createStackStore(reader, config.stackCacheBytes),
+          trees,
+          exports,
+          treeLimits: {
+            nodes: config.queryNodes,
+            frames: config.queryFrames,
+            timeoutMs: config.queryTimeoutMs,
+          },
           now,
           agentSilentMs: config.agentSilentMs,
           isDemo: config.demo,

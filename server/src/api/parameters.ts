@@ -25,6 +25,28 @@ export function integer(name: string, bounds: { min: number; max: number; defaul
     .describe(`${name}, ${bounds.min} to ${bounds.max}`)
 }
 
+export const viewParameters = {
+  group: z
+    .string()
+    .max(210)
+    .regex(
+      /^(?:function|file|line|module|package|label:.+)$/,
+      'one of function, file, line, module, package, label:NAME',
+    )
+    .default('function')
+    .describe(
+      'what frames are summed by: function, file, line, module, package, or label:NAME, which puts the values of that label above the functions',
+    ),
+  focus: text(1000)
+    .default('')
+    .describe('RE2 over function names: only stacks with a match count, each once, however often it matches'),
+  hide: text(1000)
+    .default('')
+    .describe(
+      'RE2 over function names: matching frames leave their stacks, their weight goes to the callers',
+    ),
+}
+
 /** Counts are of samples; times are unix ms. */
 export const metaAnswer = z.object({
   from: z.number(),

@@ -1,10 +1,14 @@
 import type { Reader } from '../storage/select/reader.ts'
-import type { StackStore } from './stack-store.ts'
+import type { TreeLimits } from './tree/protocol.ts'
+import type { TreeWorker } from './tree/workers.ts'
 
 /** What queries are made with. */
 export interface QueryContext {
   reader: Reader
-  stacks: StackStore
+  trees: TreeWorker
+  /** A thread of its own for files: writing one cannot be paused. */
+  exports: TreeWorker
+  treeLimits: TreeLimits
   /** Unix ms. */
   now(): number
   /** An agent without a heartbeat for this long is silent. */

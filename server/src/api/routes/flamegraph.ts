@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { queryFlamegraph } from '../../query/flamegraph.ts'
-import { frameKind, integer, metaAnswer, selectionParameters } from '../parameters.ts'
+import { frameKind, integer, metaAnswer, selectionParameters, viewParameters } from '../parameters.ts'
 import { defineRoute, parameters } from '../route.ts'
 
 export const flamegraphRoute = defineRoute({
@@ -10,16 +10,25 @@ export const flamegraphRoute = defineRoute({
   access: 'read',
   query: parameters({
     ...selectionParameters,
+    ...viewParameters,
     nodes: integer('nodes at most', { min: 1, max: 20_000, default: 2500 }),
+    depth: integer('levels at most, deeper ones are folded into one node per parent', {
+      min: 1,
+      max: 10_000,
+      default: 10_000,
+    }),
     at: z
       .string()
       .max(8000)
       .default('')
-      .describe('JSON array of frame names from the root down; the answer is the tree below that frame'),
+      .describe(
+        'the frame to start from: a JSON array of frame names from the root down, or the path hash that links of the pages carry; the answer is the tree below it',
+      ),
   }),
   answer: z.object({
     unit: z.string(),
     total: z.number(),
+    whole: z.number().describe('of all stacks, those that focus leaves out too'),
     names: z.array(z.string()),
     files: z.array(z.string()),
     modules: z.array(z.string()),

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { queryFunctions } from '../../query/functions.ts'
-import { frameKind, integer, metaAnswer, selectionParameters } from '../parameters.ts'
+import { frameKind, integer, metaAnswer, selectionParameters, viewParameters } from '../parameters.ts'
 import { defineRoute, parameters } from '../route.ts'
 
 export const functionsRoute = defineRoute({
@@ -10,13 +10,15 @@ export const functionsRoute = defineRoute({
   access: 'read',
   query: parameters({
     ...selectionParameters,
+    ...viewParameters,
     sort: z.enum(['self', 'total']).default('self'),
     limit: integer('functions at most', { min: 1, max: 10_000, default: 1000 }),
     search: z.string().max(500).default('').describe('only functions whose name or file contains this text'),
   }),
   answer: z.object({
     unit: z.string(),
-    total: z.number(),
+    total: z.number().describe('of the stacks that focus leaves'),
+    whole: z.number().describe('of all stacks'),
     functions: z.array(
       z.object({
         name: z.string(),

@@ -1,6 +1,7 @@
 import { z } from 'zod'
-import { exportFormats, queryExport } from '../../query/export.ts'
-import { selectionParameters } from '../parameters.ts'
+import { queryExport } from '../../query/export.ts'
+import { exportFormats } from '../../query/tree/protocol.ts'
+import { selectionParameters, viewParameters } from '../parameters.ts'
 import { defineRoute, parameters } from '../route.ts'
 
 export const profileRoute = defineRoute({
@@ -8,7 +9,11 @@ export const profileRoute = defineRoute({
   path: '/profile',
   summary: 'The selection as one file: gzip pprof, folded text, speedscope or JSON.',
   access: 'read',
-  query: parameters({ ...selectionParameters, format: z.enum(exportFormats).default('pprof') }),
+  query: parameters({
+    ...selectionParameters,
+    ...viewParameters,
+    format: z.enum(exportFormats).default('pprof'),
+  }),
   answer: undefined,
   async handle({ context, tenant, query, signal, response }) {
     const file = await queryExport(context.queries, tenant, query, signal)

@@ -196,8 +196,31 @@ export function selectStackSums(scope: Scope, isGauge: boolean): Statement {
   }
 }
 
+/** The same per value of a label of the series, '' for series without it. RowBinary: value String, stack_id UInt64, sum Int128. */
+export function selectStackSumsByLabel(scope: Scope, isGauge: boolean, label: string): Statement {
+  const params: Statement['params'] = { ...scopeParams(scope), root: label }
+  const where = scopeConditions(scope, params)
+  const known = `SELECT series_id, labels[{root:String}] AS label_value FROM ${fromTable('series')}${seriesConditions(scope, params)}`
+  const sums = `SELECT series_id, stack_id, sum(toInt128(value)) AS value FROM ${fromTable('samples', scope.range)}${where} GROUP BY series_id, stack_id`
+  const joined = `(${sums}) AS s ANY LEFT JOIN (${known}) AS known USING (series_id)`
+  if (!isGauge)
+    return {
+      name: 'stack_sums_by_label',
+      params,
+      sql: `SELECT label_value, stack_id, sum(value) FROM ${joined} GROUP BY label_value, stack_id`,
+    }
+  return {
+    name: 'stack_means_by_label',
+    params,
+    sql: `SELECT label_value, stack_id, toInt128(round(sum(toFloat64(value) / profiles)))
+      FROM (SELECT series_id, stack_id, label_value, value FROM ${joined}) AS v
+      ANY LEFT JOIN (SELECT series_id, count() AS profiles FROM ${fromTable('profiles', scope.range)}${where} GROUP BY series_id) AS p USING (series_id)
+      GROUP BY label_value, stack_id`,
+  }
+}
+
 /** RowBinary: stack_id UInt64, frame ids Array(UInt64), leaf first. */
-export function selectStacks(tenant: string, services: string[], ids: string[]): Statement {
+export function selectStacks(tenant: string, services: string[], ids: BigUint64Array): Statement {
   const params: Statement['params'] = { tenant }
   services.forEach((service, serviceIndex) => {
     params[`service${serviceIndex}`] = service
@@ -213,21 +236,21 @@ export function selectStacks(tenant: string, services: string[], ids: string[]):
   }
 }
 
-/** Rows: [frame_id, function_id, line, module, build_id, address, kind]. */
-export function selectFrames(tenant: string, ids: string[]): Statement {
+/** RowBinary: frame_id UInt64, function_id UInt64, line UInt32, module, build_id, address UInt64, kind. */
+export function selectFrames(tenant: string, ids: BigUint64Array): Statement {
   return {
     name: 'frames',
     params: { tenant },
-    sql: `SELECT toString(frame_id), toString(function_id), line, module, build_id, toString(address), kind FROM ${fromTable('frames')} AND frame_id IN (${idList(ids)}) LIMIT 1 BY frame_id`,
+    sql: `SELECT frame_id, function_id, line, module, build_id, address, kind FROM ${fromTable('frames')} AND frame_id IN (${idList(ids)}) LIMIT 1 BY frame_id`,
   }
 }
 
-/** Rows: [function_id, name, system_name, file, start_line, module]. */
-export function selectFunctions(tenant: string, ids: string[]): Statement {
+/** RowBinary: function_id UInt64, name, system_name, file, start_line UInt32, module. */
+export function selectFunctions(tenant: string, ids: BigUint64Array): Statement {
   return {
     name: 'functions',
     params: { tenant },
-    sql: `SELECT toString(function_id), name, system_name, file, start_line, module FROM ${fromTable('functions')} AND function_id IN (${idList(ids)}) LIMIT 1 BY function_id`,
+    sql: `SELECT function_id, name, system_name, file, start_line, module FROM ${fromTable('functions')} AND function_id IN (${idList(ids)}) LIMIT 1 BY function_id`,
   }
 }
 

@@ -1,0 +1,217 @@
+import { NO_STACK, pruneSteps, StrobeError } from '@strobe/profile'
+import { CodedError } from '../../errors.ts'
+import { compileRegex } from '../regex.ts'
+import { formatStacks, formatTree } from './export-file.ts'
+import { findNode } from './find-node.ts'
+import { FrameKeys, hidden } from './frame-keys.ts'
+import type { Generation } from './generation.ts'
+import type { Pace } from './pace.ts'
+import type { TreeAnswer, TreeRequest } from './protocol.ts'
+import { FunctionSink, ListSink, type StackSink, TreeSink } from './sinks.ts'
+import type { StackCache } from './stack-cache.ts'
+import { idsPerLoad, type Load, loadStacks, notStored } from './stack-loader.ts'
+import { readExactSums, readStackSums, type StackSums } from './store-rows.ts'
+
+export interface JobTools {
+  cache: StackCache
+  load: Load
+  pace: Pace
+  /** Runs one work at a time, in order: loads must not overlap. */
+  exclusive<T>(work: () => Promise<T>): Promise<T>
+}
+
+const hiddenFrame = { name: '[hidden]', file: '', module: '', kind: 'none' } as const
+// What one answer of the store should hold at most: a batch is in memory as a whole.
+const batchBytes = 8 * 2 ** 20
+
+/**
+ * Puts the sums of a selection together: every stack is walked once, from the cache when it is there, else in
+ * batches from the store.
+ *
+ * Throws QUERY_CANCELLED, QUERY_TOO_SLOW, QUERY_TOO_LARGE, BAD_REGEX, BAD_REQUEST and NOT_FOUND for `at`, and
+ * what load throws.
+ */
+export async function runTreeJob(
+  request: TreeRequest,
+  sumBytes: Uint8Array,
+  tools: JobTools,
+): Promise<TreeAnswer> {
+  const { work, limits, group } = request
+  // A tree tells functions apart; the other files keep what the store knows of each frame.
+  const isFrames = work.kind === 'file' && work.format !== 'json'
+  const label = typeof group === 'object' ? group.label : null
+  const sums = readStackSums(sumBytes, label !== null)
+  const keys = new FrameKeys(typeof group === 'object' ? (isFrames ? 'frame' : 'function') : group, {
+    focus: compileRegex('focus', request.focus),
+    hide: compileRegex('hide', request.hide),
+  })
+  const rootKeys = sums.roots.map(value =>
+    keys.fixed({ name: value === '' ? `[no ${label}]` : value, file: '', module: '', kind: 'none' }),
+  )
+  const isTree = work.kind === 'flamegraph' || (work.kind === 'file' && work.format === 'json')
+  const sink = isTree ? new TreeSink(limits.nodes) : isFrames ? new ListSink() : new FunctionSink()
+  try {
+    const total = await walkStacks(request, sums, rootKeys, keys, sink, tools)
+    const whole = sums.values.subarray(0, sums.count).reduce((sum, value) => sum + value, 0)
+    if (sink instanceof TreeSink) {
+      const { draft } = sink
+      draft.sumTotals()
+      const { nodes, depth, at } =
+        work.kind === 'flamegraph' ? work : { nodes: draft.count, depth: Number.POSITIVE_INFINITY, at: '' }
+      const root = at === '' ? 0 : await tools.pace.run(findNode(draft, keys, at))
+      const pruned = await tools.pace.run(
+        pruneSteps(draft, {
+          root,
+          maxNodes: nodes,
+          maxDepth: depth,
+          compareFrames: (a, b) => keys.compare(a, b),
+          describeFrame: key => keys.frames[key]!,
+        }),
+      )
+      return work.kind === 'file'
+        ? { kind: 'file', whole, total, bytes: formatTree(work.facts, whole, pruned.tree) }
+        : { kind: 'flamegraph', whole, total, ...pruned }
+    }
+    if (sink instanceof ListSink && work.kind === 'file' && work.format !== 'json') {
+      const stacks = { ...sink.finish(), frames: keys.frames, frameFacts: keys.facts }
+      const exact = readExactSums(sumBytes, label !== null)
+      return { kind: 'file', whole, total, bytes: formatStacks(work.format, work.facts, stacks, exact) }
+    }
+    if (sink instanceof FunctionSink && work.kind === 'functions')
+      return { kind: 'functions', whole, total, ...listFunctions(sink, keys, work) }
+    throw new TypeError(`no work is called ${work.kind}`)
+  } catch (error) {
+    if (error instanceof StrobeError && error.code === 'TREE_LIMIT')
+      throw new CodedError('QUERY_TOO_LARGE', `${error.message} (STROBE_QUERY_NODES)`, error.details)
+    throw error
+  }
+}
+
+/** Hands each stack to the sink; returns what those weigh that focus leaves. */
+async function walkStacks(
+  request: TreeRequest,
+  sums: StackSums,
+  rootKeys: number[],
+  keys: FrameKeys,
+  sink: StackSink,
+  { cache, load, pace, exclusive }: JobTools,
+): Promise<number> {
+  const owner = cache.ownerOf(request.tenant)
+  const isFocused = request.focus !== ''
+  const isMerged = ['file', 'module', 'package'].includes(request.group as string)
+  const isRootAlone = rootKeys.length > 0 && request.work.kind === 'functions'
+  let path = new Int32Array(256)
+  let frames = 0
+  let total = 0
+
+  const take = (place: number, generation: Generation | null, stack: number): void => {
+    const value = sums.values[place]!
+    let depth = 0
+    let isWanted = !isFocused
+    let isEmpty = true
+    if (generation !== null) {
+      const columns = keys.of(generation)
+      const { stackFrames } = generation
+      const start = generation.stackStart(stack)
+      const end = generation.stackEnd(stack)
+      frames += end - start
+      if (end - start + 2 > path.length) path = new Int32Array(2 * (end - start + 2))
+      isEmpty = start === end
+      for (let at = start; at < end; at++) {
+        const frame = stackFrames[at]!
+        let key = columns.key[frame]!
+        if (key === -1) key = keys.look(generation, columns, frame)
+        if (columns.isFocused[frame] === 1) isWanted = true
+        if (key === hidden || (isMerged && depth > 0 && path[depth - 1] === key)) continue
+        path[depth++] = key
+      }
+    }
+    if (!isWanted) return
+    if (depth === 0)
+      path[depth++] = keys.fixed(generation === null ? notStored : isEmpty ? NO_STACK : hiddenFrame)
+    if (rootKeys.length > 0) {
+      if (isRootAlone) depth = 0
+      path[depth++] = rootKeys[sums.root[place]!]!
+    }
+    total += value
+    sink.add(path, depth, value, place)
+  }
+  const checkFrames = () => {
+    if (frames > request.limits.frames)
+      throw new CodedError(
+        'QUERY_TOO_LARGE',
+        `the stacks of the query have more than ${request.limits.frames} frames (STROBE_QUERY_FRAMES); take a shorter range or fewer series`,
+        { limitFrames: request.limits.frames, observedFrames: frames },
+      )
+  }
+
+  const missing: number[] = []
+  for (let place = 0; place < sums.count; place++) {
+    const stack = cache.find(sums.ids[2 * place]!, sums.ids[2 * place + 1]!, owner)
+    if (stack >= 0) take(place, cache.found, stack)
+    else missing.push(place)
+    if (place % 256 === 255) {
+      checkFrames()
+      if (pace.isTurnOver) await pace.giveWay()
+    }
+  }
+  cache.hits += sums.count - missing.length
+  cache.misses += missing.length
+  let batch = 2000
+  for (let start = 0; start < missing.length; ) {
+    const places = missing.slice(start, start + batch)
+    start += places.length
+    let bytes = 0
+    await exclusive(async () => {
+      // Another query may have brought some of them meanwhile.
+      const left = places.filter(place => {
+        const stack = cache.find(sums.ids[2 * place]!, sums.ids[2 * place + 1]!, owner)
+        if (stack >= 0) take(place, cache.found, stack)
+        return stack < 0
+      })
+      if (left.length === 0) return
+      const ids = new Uint32Array(2 * left.length)
+      for (const [at, place] of left.entries()) {
+        ids[2 * at] = sums.ids[2 * place]!
+        ids[2 * at + 1] = sums.ids[2 * place + 1]!
+      }
+      const loadCounted: Load = async (kind, wanted) => {
+        const answer = await pace.waitFor(load(kind, wanted))
+        if (kind === 'stacks') bytes += answer.length
+        return answer
+      }
+      await loadStacks(cache, owner, ids, loadCounted, (at, generation, stack) =>
+        take(left[at]!, generation, stack),
+      )
+    })
+    checkFrames()
+    if (pace.isTurnOver) await pace.giveWay()
+    if (bytes > 0)
+      batch = Math.max(100, Math.min(idsPerLoad, Math.floor((places.length * batchBytes) / bytes)))
+  }
+  checkFrames()
+  return total
+}
+
+function listFunctions(
+  { self, total }: FunctionSink,
+  keys: FrameKeys,
+  { sort, limit, search }: { sort: 'self' | 'total'; limit: number; search: string },
+): Pick<TreeAnswer & { kind: 'functions' }, 'functions' | 'omitted'> {
+  const wanted = search.toLowerCase()
+  const found: number[] = []
+  for (const [key, { name, file }] of keys.frames.entries()) {
+    if ((self[key] ?? 0) === 0 && (total[key] ?? 0) === 0) continue
+    if (wanted === '' || name.toLowerCase().includes(wanted) || file.toLowerCase().includes(wanted))
+      found.push(key)
+  }
+  const [first, second] = sort === 'self' ? [self, total] : [total, self]
+  found.sort((a, b) => first[b]! - first[a]! || second[b]! - second[a]! || keys.compare(a, b))
+  const omitted = found.slice(limit)
+  return {
+    functions: found
+      .slice(0, limit)
+      .map(key => ({ frame: keys.frames[key]!, self: self[key]!, total: total[key]! })),
+    omitted: { functions: omitted.length, self: omitted.reduce((sum, key) => sum + self[key]!, 0) },
+  }
+}

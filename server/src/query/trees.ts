@@ -1,0 +1,97 @@
+import { parseProfileTypeId } from '@strobe/profile'
+import type { ReadUsage } from '../storage/select/reader.ts'
+import type { Scope } from '../storage/select/statement.ts'
+import {
+  selectFrames,
+  selectFunctions,
+  selectStackSums,
+  selectStackSumsByLabel,
+  selectStacks,
+} from '../storage/select/statements.ts'
+import type { QueryContext } from './context.ts'
+import { isGauge } from './profile-types.ts'
+import { compileRegex } from './regex.ts'
+import { namedServices } from './selection.ts'
+import type { Group, TreeAnswer, TreeRequest, TreeWork } from './tree/protocol.ts'
+
+/** What frames are summed by, and which stacks and frames count. */
+export interface View {
+  /** `function`, `file`, `line`, `module`, `package` or `label:NAME`. */
+  group: string
+  /** RE2 over function names: only stacks with a match. '' for all. */
+  focus: string
+  /** RE2 over function names: matching frames leave their stacks, their weight stays with the callers. */
+  hide: string
+}
+
+/** As written in `group`; and `label:NAME`. */
+export const groups = ['function', 'file', 'line', 'module', 'package'] as const
+
+/** Throws BAD_REGEX: before anything is read. */
+export function checkView(view: View): void {
+  compileRegex('focus', view.focus)
+  compileRegex('hide', view.hide)
+}
+
+/** RowBinary rows of (stack_id, sum); with a label its value stands before them. */
+export function readStackSums(
+  context: QueryContext,
+  scope: Scope & { type: string },
+  label: string | null,
+  usage: ReadUsage,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  const gauge = isGauge(parseProfileTypeId(scope.type))
+  const statement =
+    label === null ? selectStackSums(scope, gauge) : selectStackSumsByLabel(scope, gauge, label)
+  return context.reader.bytes(statement, usage, signal)
+}
+
+/** Puts sums of readStackSums together as the work asks. */
+export function buildFromSums<Work extends TreeWork>(
+  context: QueryContext,
+  scope: Scope,
+  sums: Uint8Array,
+  view: View,
+  work: Work,
+  usage: ReadUsage,
+  signal: AbortSignal | undefined,
+): Promise<TreeAnswer & { kind: Work['kind'] }> {
+  const { tenant } = scope
+  const services = namedServices(scope.matchers)
+  const request = {
+    tenant,
+    group: groupOf(view, work),
+    focus: view.focus,
+    hide: view.hide,
+    work,
+    limits: context.treeLimits,
+  } satisfies TreeRequest
+  const worker = work.kind === 'file' ? context.exports : context.trees
+  return worker.run<Work['kind']>(
+    request as TreeRequest & { work: Work },
+    sums,
+    (kind, ids) => {
+      const statement =
+        kind === 'stacks'
+          ? selectStacks(tenant, services, ids)
+          : kind === 'frames'
+            ? selectFrames(tenant, ids)
+            : selectFunctions(tenant, ids)
+      return context.reader.bytes(statement, usage, signal)
+    },
+    signal,
+  )
+}
+
+/** The label that answers are split by, null for none. */
+export function rootLabel(view: View): string | null {
+  return view.group.startsWith('label:') ? view.group.slice('label:'.length) : null
+}
+
+function groupOf(view: View, work: TreeWork): Group {
+  const label = rootLabel(view)
+  if (label !== null) return { label }
+  const group = groups.find(each => each === view.group) ?? 'function'
+  return group === 'function' && work.kind === 'file' && work.format !== 'json' ? 'frame' : group
+}
