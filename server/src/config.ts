@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { CodedError } from './errors.ts'
 import { quantityHelp, readQuantity } from './quantity.ts'
 
@@ -27,6 +27,7 @@ export interface ServerConfig {
   port: number
   grpcPort: number
   dataDir: string
+  backups: string
   clickhouseUrl: string
   insecure: boolean
   allowedHosts: string[]
@@ -89,6 +90,16 @@ export const serverOptions: ServerOption[] = [
     unit: '',
     default: '.strobe',
     sentence: 'Directory of the embedded store and the journal, made when missing.',
+  },
+  {
+    key: 'backups',
+    flag: 'backups',
+    variable: 'STROBE_BACKUPS',
+    type: 'string',
+    unit: '',
+    default: '',
+    sentence:
+      'Folder in which strobe admin backup makes its folders; no request can name another. Without it, backups in the data directory: better another disk.',
   },
   {
     key: 'clickhouseUrl',
@@ -316,6 +327,7 @@ export function readConfig(
     if (!levels.includes(config.logLevel))
       mistakes.push(`--log-level=${config.logLevel}: choose one of ${levels.join(', ')}`)
     config.dataDir = resolve(config.dataDir)
+    config.backups = resolve(config.backups || join(config.dataDir, 'backups'))
   }
   if (mistakes.length > 0)
     throw new CodedError('CONFIG_INVALID', `settings refused: ${mistakes.join('; ')}`, { mistakes })

@@ -98,8 +98,19 @@ export const serverErrors = {
     status: 500,
     sentence: 'The store was changed by a newer version of Strobe; it was not touched.',
   },
+  STORE_NOT_EMPTY: { status: 409, sentence: 'A backup is only restored into an empty data folder.' },
+  BACKUP_EXISTS: { status: 409, sentence: 'A backup of that name is there already.' },
+  BACKUP_DAMAGED: {
+    status: 422,
+    sentence: 'Files of a backup are missing or not as they were written; the message names them.',
+  },
+  BACKUP_FAILED: { status: 500, sentence: 'A backup could not be written; the message has the reason.' },
   STORE_FAILED: { status: 502, sentence: 'The store refused or failed a statement.' },
   STORE_NOT_READY: { status: 503, sentence: 'The store is not up yet, or is being started again.' },
+  BACKUP_BUSY: {
+    status: 503,
+    sentence: 'Other servers wrote all the time, so that no moment could be saved; come again later.',
+  },
   SERVER_STOPPING: {
     status: 503,
     sentence: 'The server is ending; another one, or this one later, will take it.',

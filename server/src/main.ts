@@ -23,6 +23,7 @@ import { receiveUpload } from './ingest/upload/handler.ts'
 import { createServerMetrics, type ServerMetrics } from './metrics.ts'
 import { findPortHolder } from './port-holder.ts'
 import { createTreeWorker } from './query/tree/workers.ts'
+import { Backups } from './storage/backup/backups.ts'
 import { createStoreClient } from './storage/client.ts'
 import { deleteAllData } from './storage/delete-data.ts'
 import { Journal } from './storage/journal.ts'
@@ -142,13 +143,27 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       },
       log,
       metrics: levelMetrics(metrics),
-      now: Date.now,
+      now,
     })
     closers.splice(1, 0, async () => {
       await levels.stop()
       await levelClient.close()
     })
     if (config.levels) levels.start()
+    const backups = new Backups({
+      client: writer,
+      hold: work => levels.pause(() => store.hold(work)),
+      folder: config.backups,
+      version,
+      now,
+      isLocal: config.clickhouseUrl === '',
+      onEnd: (outcome, { folder, bytes, reason }) => {
+        metrics.backups.inc({ outcome })
+        if (outcome === 'done') log.info({ folder, bytes }, 'a backup was made')
+        else log.error({ folder, reason }, 'a backup failed')
+      },
+    })
+    closers.splice(1, 0, () => backups.stop())
     const ingestSettings = defaultIngestSettings()
     const ingest = createIngest({
       store,
@@ -230,7 +245,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
             idempotencyKey: request.get('idempotency-key') ?? '',
           }),
         deleteData: () => store.empty(() => levels.pause(() => deleteAllData(writer))),
-        admin: { tenants, keys },
+        admin: { tenants, keys, backups },
         status() {
           const reason = notReady()
           return {

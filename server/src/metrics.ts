@@ -106,6 +106,12 @@ export function createServerMetrics() {
       labelNames: ['level'] as const,
       registers,
     }),
+    backups: new Counter({
+      name: 'strobe_backups_total',
+      help: 'Backups, by outcome: done, failed',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
     engineRestarts: new Counter({
       name: 'strobe_engine_restarts_total',
       help: 'Times the embedded engine ended by itself and was started again',

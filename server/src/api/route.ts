@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { Access, Principal } from '../auth/access.ts'
 import { CodedError } from '../errors.ts'
 import type { QueryContext } from '../query/context.ts'
+import type { Backups } from '../storage/backup/backups.ts'
 import type { KeyStore } from '../storage/keys.ts'
 import type { TenantStore } from '../storage/tenants.ts'
 
@@ -67,6 +68,7 @@ export interface RouteContext {
 export interface AdminContext {
   tenants: TenantStore
   keys: KeyStore
+  backups: Backups
 }
 
 export function defineRoute<Query extends z.ZodType>(route: {

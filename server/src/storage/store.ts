@@ -125,6 +125,11 @@ export class Store {
     return this.#inTurn(() => this.#write(batches))
   }
 
+  /** Runs work while no group is on its way. */
+  hold<T>(work: () => Promise<T>): Promise<T> {
+    return this.#inTurn(work)
+  }
+
   /** Runs work that empties the store while no group is on its way, then forgets what was stored. */
   empty(work: () => Promise<void>): Promise<void> {
     return this.#inTurn(async () => {

@@ -1,7 +1,10 @@
 import type { CommandModule } from '../../command.ts'
+import * as backup from './backup.ts'
 import * as keys from './keys.ts'
 import * as limits from './limits.ts'
+import * as restore from './restore.ts'
 import * as tenants from './tenants.ts'
+import * as verify from './verify.ts'
 
 export interface AdminCommand extends CommandModule {
   name: string
@@ -12,5 +15,8 @@ export interface AdminCommand extends CommandModule {
 export const adminCommands: AdminCommand[] = [
   { name: 'tenants', summary: 'list tenants', configure: tenants.configure },
   { name: 'limits', summary: 'show or set the limits of a tenant', configure: limits.configure },
+  { name: 'backup', summary: 'save everything the server has', configure: backup.configure },
+  { name: 'verify', summary: 'check that a backup is whole', configure: verify.configure },
+  { name: 'restore', summary: 'make a data folder from a backup', configure: restore.configure },
   { name: 'keys', summary: 'make, list and revoke keys', configure: keys.configure },
 ]

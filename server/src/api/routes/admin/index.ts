@@ -1,4 +1,5 @@
 import type { Route } from '../../route.ts'
+import { backupsRoute, createBackupRoute } from './backups.ts'
 import { createKeyRoute, keysRoute, revokeKeyRoute } from './keys.ts'
 import { setTenantRoute, tenantRoute, tenantsRoute } from './tenants.ts'
 
@@ -10,4 +11,6 @@ export const adminRoutes: Route[] = [
   keysRoute,
   createKeyRoute,
   revokeKeyRoute,
+  backupsRoute,
+  createBackupRoute,
 ]
