@@ -56,7 +56,7 @@ export function bpfMapBytes(pid: number): number {
 }
 
 /** Living processes whose parent a process is. */
-export function children(pid: number): number[] {
+function children(pid: number): number[] {
   return readdirSync('/proc')
     .filter(name => /^\d+$/.test(name))
     .map(Number)

@@ -1,13 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { WriteRequest } from '@strobe/proto'
 import { connectIngest } from '@strobe/server'
-import { createStoreClient, type StoreClient } from '../server/src/storage/client.ts'
-import { children, residentBytes, treeCpuSeconds } from './processes.ts'
+import type { StoreClient } from '../server/src/storage/client.ts'
+import { openStore, spawnServer } from '../test/server-process.ts'
+import { residentBytes, treeCpuSeconds } from './processes.ts'
 
 export interface BenchServer {
   url: string
@@ -15,7 +13,7 @@ export interface BenchServer {
   store: StoreClient
   /** Of the server and its engine, since their start. */
   cpuSeconds(): number
-  /** Memory that both hold now. */
+  /** Memory that each holds now. */
   residentBytes(): { server: number; engine: number }
   /** Of a statement straight to the engine. */
   rows<Row extends unknown[]>(query: string): Promise<Row[]>
@@ -27,42 +25,27 @@ export interface BenchServer {
   stop(): Promise<void>
 }
 
-/** A server with an engine and a data folder of its own, on free ports. */
-export async function startBenchServer(): Promise<BenchServer> {
+/** A server with an engine and a data folder of its own, on free ports. settings: as flags. */
+export async function startBenchServer(settings: Record<string, string> = {}): Promise<BenchServer> {
   const dataDir = mkdtempSync(join(tmpdir(), 'strobe-bench-'))
-  const child = spawn(process.execPath, [fileURLToPath(new URL('./serve.ts', import.meta.url)), dataDir], {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  const server = spawnServer(dataDir, settings)
+  const { url, grpcAddress } = await server.ready.catch((error: unknown) => {
+    rmSync(dataDir, { recursive: true, force: true })
+    throw error
   })
-  const ended = new Promise<void>(resolve => child.once('exit', () => resolve()))
-  const { url, grpcAddress } = await Promise.race([
-    nextMessage<{ url: string; grpcAddress: string }>(child),
-    ended.then(() => {
-      rmSync(dataDir, { recursive: true, force: true })
-      throw new Error('the server ended before it was ready')
-    }),
-  ])
+  const pid = server.child.pid!
   const ingest = connectIngest(grpcAddress)
-  const store = createStoreClient(
-    { kind: 'socket', socketPath: join(dataDir, 'engine', 'engine.sock') },
-    { requestTimeoutMs: 300_000 },
-  )
+  const store = openStore(dataDir, 300_000)
   return {
     url,
     store,
-    cpuSeconds: () => treeCpuSeconds(child.pid!),
-    residentBytes: () => ({
-      server: residentBytes(child.pid!),
-      engine: children(child.pid!).reduce((sum, pid) => sum + residentBytes(pid), 0),
-    }),
+    cpuSeconds: () => treeCpuSeconds(pid),
+    residentBytes: () => ({ server: residentBytes(pid), engine: residentBytes(server.enginePid() ?? 0) }),
     async rows<Row extends unknown[]>(query: string) {
       const result = await store.query({ query, format: 'JSONCompactEachRow' })
       return (await result.json()) as unknown as Row[]
     },
-    async eventLoopDelayMs() {
-      const answer = nextMessage<{ delayMs: number }>(child)
-      child.send('delay')
-      return (await answer).delayMs
-    },
+    eventLoopDelayMs: server.eventLoopDelayMs,
     async write(requests, parallel) {
       const iterator = requests[Symbol.iterator]()
       const send = async () => {
@@ -73,14 +56,8 @@ export async function startBenchServer(): Promise<BenchServer> {
     async stop() {
       ingest.close()
       await store.close()
-      if (child.connected) child.disconnect()
-      await ended
+      await server.stop()
       rmSync(dataDir, { recursive: true, force: true })
     },
   }
-}
-
-async function nextMessage<T>(child: ChildProcess): Promise<T> {
-  const [message] = await once(child, 'message')
-  return message as T
 }
