@@ -133,14 +133,15 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
     })
     await store.replay()
     const levelClient = createStoreClient(engine.address, { requestTimeoutMs: levelTimeoutMs })
+    const levelSettings = {
+      ...defaultLevelSettings(),
+      intervalMs: config.levelIntervalMs,
+      closeDelayMs: config.levelDelayMs,
+      settleMs: config.levelDelayMs / 2,
+    }
     const levels = new LevelJob({
       client: levelClient,
-      settings: {
-        ...defaultLevelSettings(),
-        intervalMs: config.levelIntervalMs,
-        closeDelayMs: config.levelDelayMs,
-        settleMs: config.levelDelayMs / 2,
-      },
+      settings: levelSettings,
       log,
       metrics: levelMetrics(metrics),
       now,
@@ -237,6 +238,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
           now,
           agentSilentMs: config.agentSilentMs,
           isDemo: config.demo,
+          levels: levelSettings,
         },
         push: (request, search, ofTenant) =>
           receiveUpload(ingest, request, search, {

@@ -62,6 +62,7 @@ export const metaAnswer = z.object({
   rowsRead: z.number(),
   bytesRead: z.number(),
   elapsedMs: z.number(),
+  levels: z.array(z.string()).optional().describe('tables that sums over samples were read from'),
 })
 
 export const frameKind = z.enum(['native', 'kernel', 'jit', 'interpreted', 'unsymbolized', 'omitted', 'none'])

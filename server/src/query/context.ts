@@ -1,3 +1,4 @@
+import type { LevelSettings } from '../storage/levels/settings.ts'
 import type { Reader } from '../storage/select/reader.ts'
 import type { TreeLimits } from './tree/protocol.ts'
 import type { TreeWorker } from './tree/workers.ts'
@@ -14,4 +15,6 @@ export interface QueryContext {
   /** An agent without a heartbeat for this long is silent. */
   agentSilentMs: number
   isDemo: boolean
+  /** Without them everything is read from samples. */
+  levels?: Pick<LevelSettings, 'shortKeepMs'>
 }

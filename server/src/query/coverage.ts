@@ -18,6 +18,8 @@ export interface Meta {
   rowsRead: number
   bytesRead: number
   elapsedMs: number
+  /** Tables that sums over samples were read from, where an answer has such. */
+  levels?: string[]
 }
 
 export type CoverageRow = [
@@ -42,7 +44,7 @@ export async function readMeta(
   scope: Scope,
   usage: ReadUsage,
   signal: AbortSignal | undefined,
-): Promise<Omit<Meta, 'rowsRead' | 'bytesRead' | 'elapsedMs'>> {
+): Promise<Omit<Meta, keyof ReadUsage | 'elapsedMs'>> {
   const [row] = await context.reader.rows<CoverageRow>(
     selectCoverage(scope, { by: [], stepSeconds: wholeRange, withMinutes: true }),
     usage,
@@ -68,7 +70,7 @@ export async function readMeta(
 
 /** Adds the cost of a query to what it rests on. */
 export function finishMeta(
-  meta: Omit<Meta, 'rowsRead' | 'bytesRead' | 'elapsedMs'>,
+  meta: Omit<Meta, keyof ReadUsage | 'elapsedMs'>,
   usage: ReadUsage,
   startedAt: number,
   now: number,

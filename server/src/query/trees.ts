@@ -1,15 +1,8 @@
-import { parseProfileTypeId } from '@strobe/profile'
 import type { ReadUsage } from '../storage/select/reader.ts'
 import type { Scope } from '../storage/select/statement.ts'
-import {
-  selectFrames,
-  selectFunctions,
-  selectStackSums,
-  selectStackSumsByLabel,
-  selectStacks,
-} from '../storage/select/statements.ts'
+import { selectFrames, selectFunctions, selectStacks } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
-import { isGauge } from './profile-types.ts'
+import { planStackSums } from './plan-stacks.ts'
 import { compileRegex } from './regex.ts'
 import { namedServices } from './selection.ts'
 import type { Group, TreeAnswer, TreeRequest, TreeWork } from './tree/protocol.ts'
@@ -34,16 +27,14 @@ export function checkView(view: View): void {
 }
 
 /** RowBinary rows of (stack_id, sum); with a label its value stands before them. */
-export function readStackSums(
+export async function readStackSums(
   context: QueryContext,
   scope: Scope & { type: string },
   label: string | null,
   usage: ReadUsage,
   signal: AbortSignal | undefined,
 ): Promise<Buffer> {
-  const gauge = isGauge(parseProfileTypeId(scope.type))
-  const statement =
-    label === null ? selectStackSums(scope, gauge) : selectStackSumsByLabel(scope, gauge, label)
+  const statement = await planStackSums(context, scope, label, usage, signal)
   return context.reader.bytes(statement, usage, signal)
 }
 

@@ -33,7 +33,7 @@ const totals = (source: string, samples: string, value: string) =>
       sum(toUInt64(step = 0)) AS profiles, sum(if(step = 0, toUInt64(${samples}), 0)) AS samples,
       sum(if(step = 0, toInt128(${value}), 0)) AS value, sum(if(step = 0, expected, 0)) AS expected,
       sum(if(step = 0, lost, 0)) AS lost, sum(if(step = 0, truncated, 0)) AS truncated,
-      sum(if(step = 0, unsymbolized, 0)) AS unsymbolized,
+      sum(if(step = 0, unsymbolized, 0)) AS unsymbolized, sum(toUInt64(step = 0 AND flags != 0)) AS retimed,
       groupBitOr(toUInt16(bitShiftLeft(toUInt32(1), least(last_minute - (first_period + step) * 10, 9) + 1)
         - bitShiftLeft(toUInt32(1), if(step = 0, first_minute - first_period * 10, 0)))) AS minutes,
       max(received) AS received_at, retention
@@ -55,6 +55,7 @@ export const statements: string[] = [
     value SimpleAggregateFunction(sum, Int128),
     expected SimpleAggregateFunction(sum, UInt64), lost SimpleAggregateFunction(sum, UInt64),
     truncated SimpleAggregateFunction(sum, UInt64), unsymbolized SimpleAggregateFunction(sum, UInt64),
+    retimed SimpleAggregateFunction(sum, UInt64),
     minutes SimpleAggregateFunction(groupBitOr, UInt16),
     received_at SimpleAggregateFunction(max, DateTime),
     retention UInt8
@@ -64,7 +65,7 @@ export const statements: string[] = [
   // What stands in the store already: in one block and in order, so that the token drops a second try, and a second
   // server's. Until 0003 sums of a profile may have wrapped; levels are checked modulo 2^64.
   `INSERT INTO totals_10m (tenant, service, type, time, group_id, profiles, samples, value, expected, lost,
-      truncated, unsymbolized, minutes, received_at, retention)
+      truncated, unsymbolized, retimed, minutes, received_at, retention)
     SETTINGS insert_deduplicate = 1, insert_deduplication_token = '0002-levels',
       min_insert_block_size_rows = 1000000000, min_insert_block_size_bytes = 0, max_insert_threads = 1
     SELECT * FROM (${totals('profiles', 'stacks', 'value')}) ORDER BY ALL`,

@@ -14,6 +14,8 @@ export interface ReadLimits {
 export interface ReadUsage {
   rowsRead: number
   bytesRead: number
+  /** Tables that sums over samples were read from, where an answer has such. */
+  levels?: string[]
 }
 
 export interface Reader {

@@ -58,16 +58,25 @@ export function scopeParams(scope: Scope): Record<string, string | number> {
 /**
  * ` AND ...` for the types, the service and the labels of a scope, on a table that has service, type and
  * series_id. Adds what it names to params. Labels are matched in `series`, by a subquery: no list of
- * ids leaves the store.
+ * ids leaves the store. id: what tells series apart; group_id only for labels that groups keep apart.
  */
-export function scopeConditions(scope: Scope, params: Statement['params']): string {
+export function scopeConditions(
+  scope: Scope,
+  params: Statement['params'],
+  id: 'series_id' | 'group_id' = 'series_id',
+): string {
   const conditions = [...typeConditions(scope, params), ...serviceConditions(scope, params)]
   const labels = labelConditions(scope, params)
   if (labels.length > 0)
     conditions.push(
-      `series_id IN (SELECT series_id FROM ${fromTable('series')}${and([...typeConditions(scope, params), ...serviceConditions(scope, params), ...labels])})`,
+      `${id} IN (SELECT ${id} FROM ${fromTable('series')}${and([...typeConditions(scope, params), ...serviceConditions(scope, params), ...labels])})`,
     )
   return and(conditions)
+}
+
+/** The same without the labels: a run of a level sums all series of a service and type. */
+export function runConditions(scope: Scope, params: Statement['params']): string {
+  return and([...typeConditions(scope, params), ...serviceConditions(scope, params)])
 }
 
 /** The same for the table `series` itself. */

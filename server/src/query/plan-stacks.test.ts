@@ -1,0 +1,251 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { defaultEngineSettings } from '../engine/settings.ts'
+import { type Engine, startEngine } from '../engine/supervisor.ts'
+import { createStoreClient, type StoreClient } from '../storage/client.ts'
+import { deleteAllData } from '../storage/delete-data.ts'
+import { LevelJob } from '../storage/levels/job.ts'
+import { type LevelName, levelNames } from '../storage/levels/level.ts'
+import { defaultLevelSettings } from '../storage/levels/settings.ts'
+import {
+  cpuType,
+  heapType,
+  type KnownProfile,
+  type KnownStore,
+  makeKnownStore,
+} from '../storage/levels/testing.ts'
+import { migrate } from '../storage/migrate.ts'
+import { createReader, type Reader, type ReadUsage } from '../storage/select/reader.ts'
+import type { LabelMatcher, Scope } from '../storage/select/statement.ts'
+import { assemblePlan, type PlanContext, planStackSums } from './plan-stacks.ts'
+
+const quiet = { info() {}, warn() {}, error() {} }
+const folder = mkdtempSync(join(tmpdir(), 'strobe-plan-'))
+const startMs = Date.UTC(2026, 10, 1, 10)
+const hourMs = 3_600_000
+const settings = { ...defaultLevelSettings(), pauseRatio: 0, retryMs: 0 }
+let engine: Engine
+let client: StoreClient
+let reader: Reader
+let store: KnownStore
+let random: () => number
+let nowMs: number
+
+beforeAll(async () => {
+  engine = await startEngine(defaultEngineSettings(join(folder, 'engine')), quiet)
+  client = createStoreClient(engine.address, { requestTimeoutMs: 30_000 })
+  reader = createReader(client, { timeoutMs: 30_000, memoryBytes: 2 ** 29, rows: 100_000, concurrency: 4 })
+  await migrate(client)
+}, 60_000)
+afterAll(async () => {
+  await client.close()
+  await engine.stop()
+  rmSync(folder, { recursive: true, force: true })
+}, 60_000)
+beforeEach(async () => {
+  await deleteAllData(client)
+  random = seededRandom(5)
+  store = makeKnownStore(random)
+  await store.writeDimensions(client)
+  nowMs = startMs
+})
+
+function seededRandom(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
+    return (state >>> 8) / 2 ** 24
+  }
+}
+
+function openJob(cut: { step: string; level: LevelName } | null = null): LevelJob {
+  return new LevelJob({
+    client,
+    settings,
+    log: quiet,
+    metrics: { ran() {}, ranFor() {}, wrote() {}, lags() {}, deleted() {} },
+    now: () => nowMs,
+    onStep(step, level) {
+      if (cut?.step === step && cut.level === level) throw new Error('power cut')
+    },
+  })
+}
+
+function contextOf(levels: boolean): PlanContext {
+  return { reader, now: () => nowMs, ...(levels ? { levels: settings } : {}) }
+}
+
+/** Sums by stack; with a label by `value stack`. */
+async function stackSums(scope: Scope & { type: string }, label: string | null, levels: boolean) {
+  const usage: ReadUsage = { rowsRead: 0, bytesRead: 0 }
+  const statement = await planStackSums(contextOf(levels), scope, label, usage, undefined)
+  const bytes = await reader.bytes(statement, usage, undefined)
+  const sums: Record<string, bigint> = {}
+  for (let at = 0; at < bytes.length; at += 24) {
+    let key = ''
+    if (label !== null) {
+      const end = at + 1 + bytes.readUInt8(at)
+      key = `${bytes.toString('utf8', at + 1, end)} `
+      at = end
+    }
+    sums[`${key}${bytes.readBigUInt64LE(at)}`] =
+      bytes.readBigUInt64LE(at + 8) + (bytes.readBigInt64LE(at + 16) << 64n)
+  }
+  return { sums, levels: usage.levels ?? [] }
+}
+
+function matches({ labels }: KnownProfile, matchers: LabelMatcher[]): boolean {
+  return matchers.every(({ name, op, value }) => {
+    const is = labels[name] ?? ''
+    const hasMatched = op.endsWith('~') ? new RegExp(`^(?:${value})$`).test(is) : is === value
+    return op.startsWith('!') ? !hasMatched : hasMatched
+  })
+}
+
+const byGroup: LabelMatcher[][] = [
+  [],
+  [{ name: 'service_name', op: '=', value: 'api' }],
+  [{ name: 'service_name', op: '=~', value: 'ap.*|web' }],
+  [
+    { name: 'service_name', op: '=', value: 'web' },
+    { name: 'service_version', op: '=', value: 'v1' },
+  ],
+  [{ name: 'service_version', op: '!~', value: 'v1' }],
+  [{ name: 'cloud_region', op: '=', value: '' }],
+]
+const bySeries: LabelMatcher[][] = [
+  [{ name: 'k8s_pod_name', op: '=', value: 'p1' }],
+  [
+    { name: 'service_name', op: '=', value: 'api' },
+    { name: 'k8s_pod_name', op: '!=', value: 'p0' },
+  ],
+]
+
+/** Compares both ways of reading with what was written; says which tables were read. */
+async function check(
+  fromMs: number,
+  toMs: number,
+  type: string,
+  matchers: LabelMatcher[],
+  label: string | null = null,
+): Promise<string[]> {
+  const range = { from: Math.floor(fromMs / 1000), to: Math.ceil(toMs / 1000) }
+  const scope = { tenant: 'default', range, types: [type], type, matchers }
+  const planned = await stackSums(scope, label, true)
+  const isWanted = (profile: KnownProfile) =>
+    profile.type === type &&
+    profile.timeMs >= range.from * 1000 &&
+    profile.timeMs < range.to * 1000 &&
+    matches(profile, matchers)
+  const known: Record<string, bigint> = {}
+  const labelOf = ({ labels }: KnownProfile) => (label === null ? null : (labels[label] ?? ''))
+  for (const value of new Set(store.profiles.map(labelOf)))
+    for (const [stack, sum] of Object.entries(
+      store.stackSums(profile => isWanted(profile) && labelOf(profile) === value),
+    ))
+      known[value === null ? stack : `${value} ${stack}`] = sum
+  if (type === cpuType) expect(planned.sums).toEqual(known)
+  expect(planned.sums).toEqual((await stackSums(scope, label, false)).sums)
+  return planned.levels
+}
+
+test('random data, edges, late batches, kills and jobs at once: levels answer as samples do', async () => {
+  const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!
+  const read: Record<string, number> = {}
+  nowMs = startMs + 3 * hourMs
+  await store.write(client, 200, startMs, nowMs)
+  for (let round = 0; round < 12; round++) {
+    nowMs += Math.floor(0.6 * hourMs * random())
+    const isLate = random() < 0.3
+    const fromMs = isLate ? startMs + random() * (nowMs - startMs) : nowMs - 0.6 * hourMs
+    await store.write(client, 40, fromMs, isLate ? fromMs + 1000 : nowMs)
+    const cut = { step: pick(['begun', 'summed', 'verified', 'recorded']), level: pick(levelNames) }
+    const looks = [openJob(random() < 0.4 ? cut : null).look()]
+    if (random() < 0.5) looks.push(openJob().look())
+    for (const end of await Promise.allSettled(looks))
+      if (end.status === 'rejected') expect(String(end.reason)).toContain('power cut')
+    const queries = Array.from({ length: 8 }, () => {
+      const edge = (share: number) => {
+        const atMs = startMs + share * (nowMs - startMs)
+        return random() < 0.3 ? Math.floor(atMs / 600_000) * 600_000 : atMs
+      }
+      const from = edge(random() * 0.6)
+      const to = Math.max(from + 1000, edge(0.4 + random() * 0.6))
+      const matchers = pick(random() < 0.6 ? byGroup : bySeries)
+      const label = random() < 0.6 ? null : pick(['service_version', 'k8s_pod_name', 'none'])
+      return check(from, to, random() < 0.9 ? cpuType : heapType, matchers, label)
+    })
+    for (const level of (await Promise.all(queries)).flat()) read[level] = (read[level] ?? 0) + 1
+  }
+  // Otherwise nothing was proved.
+  for (const level of ['samples', 'group_10m', 'group_1h', 'series_1h'])
+    expect(read[level]).toBeGreaterThan(4)
+}, 60_000)
+
+test('a settled range is read from levels alone', async () => {
+  await store.write(client, 400, startMs, startMs + 3 * hourMs)
+  nowMs = startMs + 4 * hourMs
+  await openJob().look()
+  expect(await check(startMs, startMs + 3 * hourMs, cpuType, byGroup[1]!)).toEqual(['group_1h'])
+  expect(await check(startMs + 600_000, startMs + 2.5 * hourMs, cpuType, byGroup[3]!)).toEqual([
+    'group_1h',
+    'group_10m',
+  ])
+  expect(await check(startMs, startMs + 3 * hourMs, cpuType, bySeries[0]!)).toEqual(['series_1h'])
+  expect(await check(startMs + 5000, startMs + 3 * hourMs, cpuType, byGroup[0]!)).toEqual([
+    'group_1h',
+    'group_10m',
+    'samples',
+  ])
+  expect(await check(startMs, startMs + 3 * hourMs, heapType, byGroup[1]!)).toEqual(['samples'])
+})
+
+test('ten minutes that are not kept any more are not asked for', async () => {
+  await store.write(client, 400, startMs, startMs + 3 * hourMs)
+  nowMs = startMs + 4 * hourMs
+  await openJob().look()
+  nowMs = startMs + 2 * 24 * hourMs + hourMs
+  expect(await check(startMs + 600_000, startMs + 3 * hourMs, cpuType, byGroup[1]!)).toEqual([
+    'group_1h',
+    'samples',
+  ])
+})
+
+test('a late profile of one service leaves the others to their levels', async () => {
+  await store.write(client, 400, startMs, startMs + 3 * hourMs)
+  nowMs = startMs + 4 * hourMs
+  await openJob().look()
+  await store.write(client, 1, startMs + hourMs, startMs + 2 * hourMs)
+  await check(startMs, startMs + 3 * hourMs, cpuType, [])
+  await check(startMs, startMs + 3 * hourMs, cpuType, byGroup[1]!)
+  await check(startMs, startMs + 3 * hourMs, cpuType, byGroup[3]!)
+})
+
+test('what a plan is made of: hours, ten minutes where there are none, samples for the rest', () => {
+  const h = 3600
+  const hours = { from: h, to: 4 * h }
+  expect(
+    assemblePlan({ from: h - 700, to: 4 * h + 5 }, hours, [
+      ['group_10m', h - 600, ['7'], []],
+      ['group_1h', h, ['1', '2'], []],
+      // Nothing stands in hour 2, but in ten of its minutes; hour 3 lacks one service.
+      ['group_1h', 2 * h, [], ['api', 'web']],
+      ['group_10m', 2 * h + 600, ['8'], []],
+      ['group_1h', 3 * h, ['3'], ['web']],
+    ]),
+  ).toEqual({
+    levels: [
+      { level: 'group_1h', range: { from: h, to: 4 * h }, runIds: ['1', '2', '3'] },
+      { level: 'group_10m', range: { from: h - 600, to: 2 * h + 1200 }, runIds: ['7', '8'] },
+    ],
+    raw: [
+      { range: { from: h - 700, to: h - 600 }, services: [] },
+      { range: { from: 2 * h, to: 2 * h + 600 }, services: [] },
+      { range: { from: 2 * h + 1200, to: 3 * h }, services: [] },
+      { range: { from: 3 * h, to: 4 * h }, services: ['web'] },
+      { range: { from: 4 * h, to: 4 * h + 5 }, services: [] },
+    ],
+  })
+})

@@ -1,0 +1,173 @@
+import { DEFAULT_GROUP_LABELS, parseProfileTypeId } from '@strobe/profile'
+import { isLeveled, type LevelName, levels } from '../storage/levels/level.ts'
+import {
+  type LevelPlan,
+  type PeriodRow,
+  selectPeriods,
+  selectPlannedStackSums,
+} from '../storage/select/level-statements.ts'
+import type { ReadUsage } from '../storage/select/reader.ts'
+import type { Scope, SecondRange, Statement } from '../storage/select/statement.ts'
+import { selectStackSums, selectStackSumsByLabel } from '../storage/select/statements.ts'
+import type { QueryContext } from './context.ts'
+import { isGauge } from './profile-types.ts'
+
+// Of a shorter range the samples of an hour are opened in any case, and looking for levels costs as much.
+const leastSeconds = 1800
+// Text of the plan stays under the reader's query size, and names of services under a request line's.
+const maxRunIds = 20_000
+const maxRawParts = 64
+const maxHoleNames = 20
+const maxHoleNameLength = 100
+// Hours are summed a few minutes after they end; what is older and has no run is read from samples.
+const recentSeconds = 3 * 3600
+
+/** What of a query's context a plan needs. */
+export type PlanContext = Pick<QueryContext, 'reader' | 'now' | 'levels'>
+
+/**
+ * The statement that sums a scope by stack, from levels where they are exact. label: sums are also kept apart by its
+ * values, which stand before the stack.
+ */
+export async function planStackSums(
+  context: PlanContext,
+  scope: Scope & { type: string },
+  label: string | null,
+  usage: ReadUsage,
+  signal: AbortSignal | undefined,
+): Promise<Statement> {
+  const names = scope.matchers.map(({ name }) => name)
+  if (label !== null) names.push(label)
+  const long = areGroupLabels(names) ? 'group_1h' : 'series_1h'
+  const plan = areLevelLabels(names) ? await planLevels(context, scope, long, usage, signal) : null
+  if (plan) return selectPlannedStackSums(scope, plan, label)
+  usage.levels = ['samples']
+  const gauge = isGauge(parseProfileTypeId(scope.type))
+  return label === null ? selectStackSums(scope, gauge) : selectStackSumsByLabel(scope, gauge, label)
+}
+
+/** Whether groups of series keep these labels apart: then their sums answer what those of series would. */
+function areGroupLabels(names: string[]): boolean {
+  return names.every(name => DEFAULT_GROUP_LABELS.includes(name))
+}
+
+/** Labels of samples are not in the levels; their names have a dot. */
+function areLevelLabels(names: string[]): boolean {
+  return names.every(name => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+}
+
+/**
+ * What of a scope's range is read from hours of the level `long` and from ten minutes; null when only samples
+ * answer. Says in usage which tables a plan reads.
+ */
+async function planLevels(
+  context: PlanContext,
+  scope: Scope,
+  long: LevelName,
+  usage: ReadUsage,
+  signal: AbortSignal | undefined,
+): Promise<LevelPlan | null> {
+  const { range, types } = scope
+  if (!context.levels || range.to - range.from < leastSeconds) return null
+  if (types.length !== 1 || !isLeveled(types[0]!)) return null
+  const nowSeconds = Math.floor(context.now() / 1000)
+  const hours = inner(range, levels[long].seconds)
+  const wanted = [{ level: long, ranges: hours ? [hours] : [] }]
+  // Of labels that make no groups there are no ten-minute sums.
+  if (long === 'group_1h') {
+    const kept = { from: nowSeconds - Math.floor(context.levels.shortKeepMs / 1000), to: range.to }
+    const ends = hours
+      ? [
+          { from: range.from, to: hours.from },
+          { from: Math.max(hours.from, hours.to - recentSeconds), to: range.to },
+        ]
+      : [range]
+    const tens = ends.flatMap(end => inner(intersect(end, kept), 600) ?? [])
+    wanted.push({ level: 'group_10m', ranges: tens })
+  }
+  const asked = wanted.filter(({ ranges }) => ranges.length > 0)
+  if (asked.length === 0) return null
+  const rows = await context.reader.rows<PeriodRow>(selectPeriods(scope, asked), usage, signal)
+  const plan = assemblePlan(range, hours, rows)
+  if (plan.levels.length === 0 && plan.raw.length > 0) return null
+  usage.levels = [
+    ...new Set([...plan.levels.map(({ level }) => level), ...(plan.raw.length > 0 ? ['samples'] : [])]),
+  ]
+  return plan
+}
+
+/** hours: whole hours of the range that were asked for; those without a row have no profiles. */
+export function assemblePlan(range: SecondRange, hours: SecondRange | null, rows: PeriodRow[]): LevelPlan {
+  const parts = new Map<LevelName, { range: SecondRange; runIds: string[] }>()
+  const take = (level: LevelName, period: SecondRange, runIds: string[]) => {
+    const part = parts.get(level)
+    if (!part) parts.set(level, { range: { ...period }, runIds: [...runIds] })
+    else {
+      part.range.from = Math.min(part.range.from, period.from)
+      part.range.to = Math.max(part.range.to, period.to)
+      for (const runId of runIds) part.runIds.push(runId)
+    }
+  }
+  const raw: LevelPlan['raw'] = []
+  const periodOf = ([level, from]: PeriodRow) => ({ from, to: from + levels[level].seconds })
+  // Seconds that no hour answers for.
+  let left = hours
+    ? [
+        { from: range.from, to: hours.from },
+        { from: hours.to, to: range.to },
+      ]
+    : [range]
+  for (const row of rows) {
+    const [level, , runIds, services] = row
+    if (levels[level].seconds !== 3600) continue
+    const areFew =
+      services.length <= maxHoleNames && services.every(service => service.length <= maxHoleNameLength)
+    if (runIds.length === 0 || !areFew) left.push(periodOf(row))
+    else {
+      take(level, periodOf(row), runIds)
+      if (services.length > 0) raw.push({ range: periodOf(row), services })
+    }
+  }
+  for (const row of rows) {
+    const [level, , runIds, services] = row
+    const period = periodOf(row)
+    if (levels[level].seconds !== 600 || services.length > 0) continue
+    if (!left.some(({ from, to }) => period.from >= from && period.to <= to)) continue
+    take(level, period, runIds)
+    left = left.flatMap(each => without(each, period))
+  }
+  for (const rest of merged(left)) raw.push({ range: rest, services: [] })
+  raw.sort((a, b) => a.range.from - b.range.from)
+  const runs = [...parts.values()].reduce((sum, { runIds }) => sum + runIds.length, 0)
+  if (runs > maxRunIds || raw.length > maxRawParts) return { raw: [{ range, services: [] }], levels: [] }
+  return { raw, levels: [...parts].map(([level, part]) => ({ level, ...part })) }
+}
+
+/** Whole periods inside a range; null when there are none. */
+function inner({ from, to }: SecondRange, seconds: number): SecondRange | null {
+  const whole = { from: Math.ceil(from / seconds) * seconds, to: Math.floor(to / seconds) * seconds }
+  return whole.from < whole.to ? whole : null
+}
+
+function intersect(a: SecondRange, b: SecondRange): SecondRange {
+  return { from: Math.max(a.from, b.from), to: Math.min(a.to, b.to) }
+}
+
+function without(range: SecondRange, hole: SecondRange): SecondRange[] {
+  if (hole.to <= range.from || hole.from >= range.to) return [range]
+  return [
+    { from: range.from, to: hole.from },
+    { from: hole.to, to: range.to },
+  ].filter(({ from, to }) => from < to)
+}
+
+function merged(ranges: SecondRange[]): SecondRange[] {
+  const whole: SecondRange[] = []
+  for (const { from, to } of [...ranges].sort((a, b) => a.from - b.from)) {
+    if (from >= to) continue
+    const last = whole.at(-1)
+    if (last && last.to >= from) last.to = Math.max(last.to, to)
+    else whole.push({ from, to })
+  }
+  return whole
+}
