@@ -66,6 +66,14 @@ export function mapLabelName(name: string): string {
   return mapped === '' || /^[0-9]/.test(mapped) ? `_${mapped}` : mapped
 }
 
+/** What rule 3 of mapLabelNames makes of a text label whose plain name another one keeps. */
+export function collidedLabelName(name: string): string {
+  return `${mapLabelName(name)}_${shortHash(originalKey({ name }), 0)}`
+}
+
+/** Leads the name of a sample label in selectors; no label of a series can have it, since names hold no dot. */
+export const SAMPLE_LABEL_PREFIX = 'sample.'
+
 /** Throws LABEL_LIMIT, which names the label, its size and the limit. */
 export function checkLabels(labels: readonly Label[], limits: LabelLimits = DEFAULT_LABEL_LIMITS): void {
   if (labels.length > limits.maxLabels) {

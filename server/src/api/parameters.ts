@@ -59,6 +59,8 @@ export const metaAnswer = z.object({
   unsymbolized: z.number(),
   missingMinutes: z.number(),
   minutes: z.number(),
+  retimed: z.number(),
+  resets: z.number(),
   rowsRead: z.number(),
   bytesRead: z.number(),
   elapsedMs: z.number(),

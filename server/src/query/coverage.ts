@@ -1,6 +1,7 @@
+import { parseProfileTypeId, type ValueKind, valueKindOf } from '@strobe/profile'
+import { selectCoverage } from '../storage/select/coverage.ts'
 import type { ReadUsage } from '../storage/select/reader.ts'
 import type { Scope } from '../storage/select/statement.ts'
-import { selectCoverage } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
 
 /** What an answer rests on. Counts are of samples, times unix ms. */
@@ -15,6 +16,10 @@ export interface Meta {
   unsymbolized: number
   missingMinutes: number
   minutes: number
+  /** Profiles that came without a time, or with one outside the accepted window, and stand at that of receipt. */
+  retimed: number
+  /** Times a counter began anew, as after a restart. */
+  resets: number
   rowsRead: number
   bytesRead: number
   elapsedMs: number
@@ -34,10 +39,18 @@ export type CoverageRow = [
   truncated: number,
   unsymbolized: number,
   minutes: number,
+  retimed: number,
+  resets: number,
 ]
 
 /** One step that is longer than any range: a single row for each group. */
 export const wholeRange = 2 ** 31
+
+/** The kind of the scope's type; profiles of several types are only counted, like sums. */
+export function kindOf(scope: Scope): ValueKind {
+  const [type, ...others] = scope.types
+  return type === undefined || others.length > 0 ? 'sum' : valueKindOf(parseProfileTypeId(type))
+}
 
 export async function readMeta(
   context: QueryContext,
@@ -46,7 +59,7 @@ export async function readMeta(
   signal: AbortSignal | undefined,
 ): Promise<Omit<Meta, keyof ReadUsage | 'elapsedMs'>> {
   const [row] = await context.reader.rows<CoverageRow>(
-    selectCoverage(scope, { by: [], stepSeconds: wholeRange, withMinutes: true }),
+    selectCoverage(scope, kindOf(scope), { by: [], stepSeconds: wholeRange, withMinutes: true }),
     usage,
     signal,
   )
@@ -65,6 +78,8 @@ export async function readMeta(
     unsymbolized: row?.[9] ?? 0,
     missingMinutes: Math.max(0, minutes - (row?.[10] ?? 0)),
     minutes,
+    retimed: row?.[11] ?? 0,
+    resets: row?.[12] ?? 0,
   }
 }
 

@@ -12,6 +12,9 @@ export interface FlamegraphAnswer extends TreeColumnsAnswer {
   total: number
   /** Of all stacks of the selection, those that focus leaves out too. */
   whole: number
+  /** Both with every digit, of means three after the point. */
+  wholeExact: string
+  totalExact: string | null
   omitted: { nodes: number; weight: number }
   meta: Meta
 }
@@ -38,14 +41,16 @@ export async function queryFlamegraph(
     const { nodes, depth, at } = input
     return buildFromSums(context, scope, sums, input, { kind: 'flamegraph', nodes, depth, at }, usage, signal)
   }
-  const [{ tree, omitted, whole }, meta] = await Promise.all([
+  const [{ tree, omitted, whole, wholeExact, totalExact }, meta] = await Promise.all([
     build(),
     readMeta(context, scope, usage, signal),
   ])
   return {
     unit: parseProfileTypeId(scope.type).sampleUnit,
     total: tree.total[0] ?? 0,
+    totalExact,
     whole,
+    wholeExact,
     ...treeColumns(tree),
     omitted,
     meta: finishMeta(meta, usage, startedAt, performance.now()),

@@ -11,6 +11,9 @@ export interface FunctionsAnswer {
   total: number
   /** Of all stacks of the selection. */
   whole: number
+  /** Both with every digit, of means three after the point. */
+  wholeExact: string
+  totalExact: string | null
   functions: {
     name: string
     file: string
@@ -50,14 +53,16 @@ export async function queryFunctions(
       signal,
     )
   }
-  const [{ functions, omitted, total, whole }, meta] = await Promise.all([
+  const [{ functions, omitted, total, whole, wholeExact, totalExact }, meta] = await Promise.all([
     build(),
     readMeta(context, scope, usage, signal),
   ])
   return {
     unit: parseProfileTypeId(scope.type).sampleUnit,
     total,
+    totalExact,
     whole,
+    wholeExact,
     functions: functions.map(({ frame, self, total: ofFunction }) => ({
       name: frame.name,
       file: frame.file,

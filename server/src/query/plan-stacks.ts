@@ -1,5 +1,6 @@
-import { DEFAULT_GROUP_LABELS, parseProfileTypeId } from '@strobe/profile'
+import { DEFAULT_GROUP_LABELS, parseProfileTypeId, valueKindOf } from '@strobe/profile'
 import { isLeveled, type LevelName, levels } from '../storage/levels/level.ts'
+import { selectStackAmounts } from '../storage/select/amounts.ts'
 import {
   type LevelPlan,
   type PeriodRow,
@@ -8,9 +9,8 @@ import {
 } from '../storage/select/level-statements.ts'
 import type { ReadUsage } from '../storage/select/reader.ts'
 import type { Scope, SecondRange, Statement } from '../storage/select/statement.ts'
-import { selectStackSums, selectStackSumsByLabel } from '../storage/select/statements.ts'
+import { selectStackSums } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
-import { isGauge } from './profile-types.ts'
 
 // Of a shorter range the samples of an hour are opened in any case, and looking for levels costs as much.
 const leastSeconds = 1800
@@ -42,8 +42,8 @@ export async function planStackSums(
   const plan = areLevelLabels(names) ? await planLevels(context, scope, long, usage, signal) : null
   if (plan) return selectPlannedStackSums(scope, plan, label)
   usage.levels = ['samples']
-  const gauge = isGauge(parseProfileTypeId(scope.type))
-  return label === null ? selectStackSums(scope, gauge) : selectStackSumsByLabel(scope, gauge, label)
+  const kind = valueKindOf(parseProfileTypeId(scope.type))
+  return kind === 'sum' && label === null ? selectStackSums(scope) : selectStackAmounts(scope, kind, label)
 }
 
 /** Whether groups of series keep these labels apart: then their sums answer what those of series would. */

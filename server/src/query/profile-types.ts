@@ -1,4 +1,4 @@
-import { type ProfileType, parseProfileTypeId } from '@strobe/profile'
+import { type ProfileType, parseProfileTypeId, type ValueKind, valueKindOf } from '@strobe/profile'
 import type { ReadUsage } from '../storage/select/reader.ts'
 import { selectTypes } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
@@ -11,6 +11,7 @@ export interface ProfileTypeInfo {
   unit: string
   periodType: string
   periodUnit: string
+  kind: ValueKind
   title: string
 }
 
@@ -40,6 +41,7 @@ export function describeType(id: string): ProfileTypeInfo {
     unit: type.sampleUnit,
     periodType: type.periodType,
     periodUnit: type.periodUnit,
+    kind: valueKindOf(type),
     title: titles[type.sampleType] ?? type.sampleType,
   }
 }
@@ -61,11 +63,6 @@ const titles: Record<string, string> = {
   threads: 'Threads',
 }
 
-/** A gauge is a level, not an amount: profiles of one series are averaged, never added up. */
-export function isGauge(type: ProfileType): boolean {
-  return /^(inuse_(space|objects)|goroutines?|threads?|live|heap_live_size)$/.test(type.sampleType)
-}
-
 /** Nanoseconds of CPU. */
 export function isCpu(type: ProfileType): boolean {
   return type.sampleType === 'cpu' && type.sampleUnit === 'nanoseconds'
@@ -73,7 +70,8 @@ export function isCpu(type: ProfileType): boolean {
 
 /** Unit of a type's rate over time, and what a summed value is multiplied by to get there. */
 export function rateUnit(type: ProfileType): { unit: string; factor: number } {
-  if (type.sampleUnit === 'nanoseconds') return { unit: isCpu(type) ? 'cores' : 'seconds/s', factor: 1e-9 }
+  if (type.sampleUnit === 'nanoseconds' && valueKindOf(type) !== 'gauge')
+    return { unit: isCpu(type) ? 'cores' : 'seconds/s', factor: 1e-9 }
   const unit = type.sampleUnit || 'count'
-  return { unit: isGauge(type) ? unit : `${unit}/s`, factor: 1 }
+  return { unit: valueKindOf(type) === 'gauge' ? unit : `${unit}/s`, factor: 1 }
 }

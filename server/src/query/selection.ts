@@ -1,4 +1,4 @@
-import { matchProfileType, parseProfileTypeId, parseSelector, parseTime } from '@strobe/profile'
+import { matchProfileType, parseProfileTypeId, parseSelector, parseTime, valueKindOf } from '@strobe/profile'
 import { RE2JS } from 're2js'
 import { CodedError } from '../errors.ts'
 import type { ReadUsage } from '../storage/select/reader.ts'
@@ -79,7 +79,7 @@ export async function resolveSelection(
 ): Promise<Scope & { type: string }> {
   const range = resolveRange(input, context.now())
   const matchers = resolveMatchers(input.query)
-  const type = isFullTypeId(input.type)
+  const type = isWholeTypeId(input.type)
     ? input.type
     : await findType(context, { tenant, range, types: [], matchers }, input.type, usage, signal)
   return { tenant, range, matchers, types: [type], type }
@@ -103,10 +103,10 @@ async function findType(
   )
 }
 
-function isFullTypeId(type: string): boolean {
+/** The id of a counter may also stand for that of its delta, whichever was sent: `...` for `...:delta`. */
+function isWholeTypeId(type: string): boolean {
   try {
-    parseProfileTypeId(type)
-    return true
+    return valueKindOf(parseProfileTypeId(type)) !== 'cumulative'
   } catch {
     return false
   }

@@ -1,10 +1,10 @@
 import { parseProfileTypeId } from '@strobe/profile'
+import { selectCoverage, selectCoverageByMinute } from '../storage/select/coverage.ts'
 import type { ReadUsage } from '../storage/select/reader.ts'
 import type { SecondRange } from '../storage/select/statement.ts'
-import { selectCoverage, selectCoverageByMinute, selectGauges } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
-import { type CoverageRow, finishMeta, type Meta, readMeta } from './coverage.ts'
-import { isGauge, rateUnit } from './profile-types.ts'
+import { type CoverageRow, finishMeta, kindOf, type Meta, readMeta } from './coverage.ts'
+import { rateUnit } from './profile-types.ts'
 import { resolveSelection, type SelectionInput } from './selection.ts'
 
 export interface SeriesAnswer {
@@ -18,13 +18,16 @@ export interface SeriesAnswer {
 const exactSeconds = 2 * 86_400
 const steps = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400, 604_800]
 const maxSeries = 100
+// Counters are sent once a minute or oftener; shorter steps would be empty between two profiles.
+const minCounterStep = 60
 
 /**
  * A type over time, one line per combination of the labels in `by`, at most 100, largest first.
  *
  * A rate is the value of the profiles that start in the step, divided by the time they cover together
  * (cores for cpu: a host that reports half of a step is not diluted by the other half). Profiles without a
- * duration are spread over the whole step. A gauge is its mean. null: nothing reported.
+ * duration are spread over the whole step. A gauge is the mean of its level, a counter what it gained per second.
+ * null: nothing reported.
  */
 export async function querySeries(
   context: QueryContext,
@@ -36,22 +39,21 @@ export async function querySeries(
   const usage: ReadUsage = { rowsRead: 0, bytesRead: 0 }
   const scope = await resolveSelection(context, tenant, input, usage, signal)
   const type = parseProfileTypeId(scope.type)
-  const stepSeconds = chooseStep(scope.range, input.points)
+  const kind = kindOf(scope)
+  const stepSeconds = chooseStep(scope.range, input.points, kind === 'cumulative' ? minCounterStep : 0)
   const { unit, factor } = rateUnit(type)
   const grouping = { by: input.by, stepSeconds }
-  const isLong = scope.range.to - scope.range.from > exactSeconds && stepSeconds >= 60
+  const isLong = kind === 'sum' && scope.range.to - scope.range.from > exactSeconds && stepSeconds >= 60
   const rowsOf = async (): Promise<[key: string[], step: number, value: number][]> => {
-    if (isGauge(type))
-      return context.reader.rows<[string[], number, number]>(selectGauges(scope, grouping), usage, signal)
     const statement = isLong
       ? selectCoverageByMinute(scope, grouping)
-      : selectCoverage(scope, { ...grouping, withMinutes: false })
+      : selectCoverage(scope, kind, { ...grouping, withMinutes: false })
     const rows = await context.reader.rows<CoverageRow>(statement, usage, signal)
-    return rows.map(([key, step, , value, coveredMs]) => [
-      key,
-      step,
-      (Number(value) * factor) / (coveredMs > 0 ? coveredMs / 1000 : stepSeconds),
-    ])
+    return rows.flatMap(([key, step, , amount, coveredMs]) => {
+      // The first profile of a counter covers nothing: it has no rate yet.
+      if (coveredMs === 0 && kind === 'cumulative') return []
+      return [[key, step, (Number(amount) * factor) / (coveredMs > 0 ? coveredMs / 1000 : stepSeconds)]]
+    })
   }
   const [rows, meta] = await Promise.all([rowsOf(), readMeta(context, scope, usage, signal)])
 
@@ -79,9 +81,9 @@ export async function querySeries(
   }
 }
 
-/** The shortest round step that needs no more than `points` steps; 10 s, an agent's window, at least. */
-export function chooseStep(range: SecondRange, points: number): number {
-  const wanted = (range.to - range.from) / points
+/** The shortest round step that needs no more than `points` steps; 10 s, an agent's window, or `least` at least. */
+export function chooseStep(range: SecondRange, points: number, least = 0): number {
+  const wanted = Math.max(least, (range.to - range.from) / points)
   return steps.find(step => step >= wanted) ?? Math.ceil(wanted / 604_800) * 604_800
 }
 

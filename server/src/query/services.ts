@@ -1,7 +1,8 @@
 import { parseProfileTypeId } from '@strobe/profile'
+import { selectCoverage } from '../storage/select/coverage.ts'
 import type { ReadUsage } from '../storage/select/reader.ts'
 import type { Scope } from '../storage/select/statement.ts'
-import { selectCoverage, selectServices, selectTypes } from '../storage/select/statements.ts'
+import { selectServices, selectTypes } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
 import { type CoverageRow, finishMeta, type Meta, readMeta, wholeRange } from './coverage.ts'
 import { isCpu } from './profile-types.ts'
@@ -39,10 +40,10 @@ export async function queryServices(
       usage,
       signal,
     ),
-    reader.rows<CoverageRow>(selectCoverage(scope, whole), usage, signal),
+    reader.rows<CoverageRow>(selectCoverage(scope, 'sum', whole), usage, signal),
     cpuTypes.length === 0
       ? []
-      : reader.rows<CoverageRow>(selectCoverage({ ...scope, types: cpuTypes }, whole), usage, signal),
+      : reader.rows<CoverageRow>(selectCoverage({ ...scope, types: cpuTypes }, 'sum', whole), usage, signal),
     readMeta(context, scope, usage, signal),
   ])
   const lastSeen = new Map(seen.map(([[name = ''], , , , , endMs]) => [name, Math.min(endMs, context.now())]))

@@ -1,7 +1,9 @@
+import { selectCoverage } from '../storage/select/coverage.ts'
 import type { ReadUsage } from '../storage/select/reader.ts'
 import type { Scope } from '../storage/select/statement.ts'
 import { selectFrames, selectFunctions, selectStacks } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
+import { type CoverageRow, kindOf, wholeRange } from './coverage.ts'
 import { planStackSums } from './plan-stacks.ts'
 import { compileRegex } from './regex.ts'
 import { namedServices } from './selection.ts'
@@ -26,23 +28,40 @@ export function checkView(view: View): void {
   compileRegex('hide', view.hide)
 }
 
-/** RowBinary rows of (stack_id, sum); with a label its value stands before them. */
+/** What the stacks of a selection weigh: sums, gains of counters, levels of gauges (docs/values.md). */
+export interface StackSumRows {
+  /** RowBinary rows of (stack_id, Int128); with a label its value stands before them. */
+  rows: Buffer
+  /**
+   * What to divide by: 1, but for gauges, whose sums are value x seconds, the seconds that the selection
+   * covers.
+   */
+  divisor: number
+}
+
 export async function readStackSums(
   context: QueryContext,
   scope: Scope & { type: string },
   label: string | null,
   usage: ReadUsage,
   signal: AbortSignal | undefined,
-): Promise<Buffer> {
+): Promise<StackSumRows> {
+  const { reader } = context
   const statement = await planStackSums(context, scope, label, usage, signal)
-  return context.reader.bytes(statement, usage, signal)
+  const rows = reader.bytes(statement, usage, signal)
+  if (kindOf(scope) !== 'gauge') return { rows: await rows, divisor: 1 }
+  const whole = { by: [], stepSeconds: wholeRange, withMinutes: false }
+  const covered = reader.rows<CoverageRow>(selectCoverage(scope, 'gauge', whole), usage, signal)
+  const [levels, [row]] = await Promise.all([rows, covered])
+  // Levels begin and end at whole seconds.
+  return { rows: levels, divisor: Math.max(1, Math.round((row?.[4] ?? 0) / 1000)) }
 }
 
 /** Puts sums of readStackSums together as the work asks. */
 export function buildFromSums<Work extends TreeWork>(
   context: QueryContext,
   scope: Scope,
-  sums: Uint8Array,
+  sums: StackSumRows,
   view: View,
   work: Work,
   usage: ReadUsage,
@@ -55,13 +74,14 @@ export function buildFromSums<Work extends TreeWork>(
     group: groupOf(view, work),
     focus: view.focus,
     hide: view.hide,
+    divisor: sums.divisor,
     work,
     limits: context.treeLimits,
   } satisfies TreeRequest
   const worker = work.kind === 'file' ? context.exports : context.trees
   return worker.run<Work['kind']>(
     request as TreeRequest & { work: Work },
-    sums,
+    sums.rows,
     (kind, ids) => {
       const statement =
         kind === 'stacks'

@@ -18,6 +18,7 @@ export const profileTypesRoute = defineRoute({
         unit: z.string(),
         periodType: z.string(),
         periodUnit: z.string(),
+        kind: z.enum(['sum', 'gauge', 'cumulative']),
         title: z.string(),
       }),
     ),

@@ -11,8 +11,9 @@ import {
 } from '@strobe/profile'
 import { CodedError } from '../../errors.ts'
 import { treeColumns } from '../tree-columns.ts'
+import { divideRounded } from './exact-totals.ts'
 import type { FrameFacts } from './generation.ts'
-import type { ExportFacts, ExportFormat } from './protocol.ts'
+import type { ExactTotals, ExportFacts, ExportFormat } from './protocol.ts'
 import type { StackList } from './sinks.ts'
 
 export interface ExportStacks extends StackList {
@@ -21,14 +22,20 @@ export interface ExportStacks extends StackList {
   frameFacts: (FrameFacts | null)[]
 }
 
-/** exact: by place. Throws QUERY_TOO_LARGE when the format has no room for what there is. */
+/**
+ * exact: by place, to be divided by the divisor; pprof and folded text hold whole numbers, so means are rounded
+ * there. Throws QUERY_TOO_LARGE when the format has no room for what there is.
+ */
 export function formatStacks(
   format: Exclude<ExportFormat, 'json'>,
   facts: ExportFacts,
   stacks: ExportStacks,
   exact: bigint[],
+  divisor: number,
 ): Uint8Array {
-  const weights = Array.from(stacks.place, place => exact[place]!)
+  const weights = Array.from(stacks.place, place =>
+    divisor === 1 ? exact[place]! : divideRounded(exact[place]!, BigInt(divisor)),
+  )
   return withinText(() => {
     switch (format) {
       case 'pprof':
@@ -41,7 +48,7 @@ export function formatStacks(
             facts.name,
             parseProfileTypeId(facts.type).sampleUnit,
             stacks,
-            Float64Array.from(weights, Number),
+            Float64Array.from(stacks.place, place => Number(exact[place]!) / divisor),
             stacks.frames,
           ),
         )
@@ -50,12 +57,18 @@ export function formatStacks(
 }
 
 /** The tree as JSON, without the closing brace. */
-export function formatTree(facts: ExportFacts, whole: number, tree: CallTree): Uint8Array {
+export function formatTree(
+  facts: ExportFacts,
+  { whole, wholeExact, totalExact }: ExactTotals & { whole: number },
+  tree: CallTree,
+): Uint8Array {
   const answer = {
     type: facts.type,
     unit: parseProfileTypeId(facts.type).sampleUnit,
     total: tree.total[0] ?? 0,
+    totalExact,
     whole,
+    wholeExact,
     ...treeColumns(tree),
   }
   return withinText(() => encodeText(JSON.stringify(answer).slice(0, -1)))
@@ -85,15 +98,17 @@ function withinText<T>(format: () => T): T {
   }
 }
 
+/** Tools that read pprof add values up in 64 bits, so not only each but all of them must fit. */
 function narrowWeights(weights: bigint[]): BigInt64Array {
   const most = 2n ** 63n - 1n
-  for (const weight of weights)
-    if (weight > most || -weight > most)
-      throw new CodedError(
-        'QUERY_TOO_LARGE',
-        `a stack weighs ${weight}, a pprof file has 64 bits for it; take a shorter range or format folded`,
-        { observed: weight.toString(), limit: most.toString() },
-      )
+  let whole = 0n
+  for (const weight of weights) whole += weight < 0n ? -weight : weight
+  if (whole > most)
+    throw new CodedError(
+      'QUERY_TOO_LARGE',
+      `the stacks weigh ${whole}, a pprof file has room for ${most}; take a shorter range, or format folded or json`,
+      { observed: whole.toString(), limit: most.toString() },
+    )
   return BigInt64Array.from(weights)
 }
 

@@ -39,20 +39,30 @@ export interface TreeRequest {
   /** RE2 over function names, '' for none. Stacks without a match of focus are left out; frames that hide matches leave their stacks. */
   focus: string
   hide: string
+  /** Sums are divided by it. */
+  divisor: number
   work: TreeWork
   limits: TreeLimits
 }
 
-export type TreeAnswer = { whole: number; total: number } & (
-  | { kind: 'flamegraph'; tree: CallTree; omitted: { nodes: number; weight: number } }
-  | {
-      kind: 'functions'
-      functions: { frame: TreeFrame; self: number; total: number }[]
-      omitted: { functions: number; self: number }
-    }
-  /** Of format json an object without its closing brace: its meta is not known yet. */
-  | { kind: 'file'; bytes: Uint8Array }
-)
+/** Numbers of JSON are rounded past 2^53; these texts keep every digit, of means three after the point. */
+export interface ExactTotals {
+  wholeExact: string
+  /** null below a frame that `at` names, where it is not counted past 2^53. */
+  totalExact: string | null
+}
+
+export type TreeAnswer = { whole: number; total: number } & ExactTotals &
+  (
+    | { kind: 'flamegraph'; tree: CallTree; omitted: { nodes: number; weight: number } }
+    | {
+        kind: 'functions'
+        functions: { frame: TreeFrame; self: number; total: number }[]
+        omitted: { functions: number; self: number }
+      }
+    /** Of format json an object without its closing brace: its meta is not known yet. */
+    | { kind: 'file'; bytes: Uint8Array }
+  )
 
 export interface JobError {
   code: string

@@ -23,6 +23,7 @@ async function run<Work extends TreeWork>(
     group: 'function',
     focus: '',
     hide: '',
+    divisor: 1,
     limits,
     ...options,
     work,

@@ -1,6 +1,7 @@
 import { NO_STACK, pruneSteps, StrobeError } from '@strobe/profile'
 import { CodedError } from '../../errors.ts'
 import { compileRegex } from '../regex.ts'
+import { exactTotals } from './exact-totals.ts'
 import { formatStacks, formatTree } from './export-file.ts'
 import { findNode } from './find-node.ts'
 import { FrameKeys, hidden } from './frame-keys.ts'
@@ -51,8 +52,10 @@ export async function runTreeJob(
   const isTree = work.kind === 'flamegraph' || (work.kind === 'file' && work.format === 'json')
   const sink = isTree ? new TreeSink(limits.nodes) : isFrames ? new ListSink() : new FunctionSink()
   try {
-    const total = await walkStacks(request, sums, rootKeys, keys, sink, tools)
-    const whole = sums.values.subarray(0, sums.count).reduce((sum, value) => sum + value, 0)
+    const { total, taken } = await walkStacks(request, sums, rootKeys, keys, sink, tools)
+    const whole = sums.values.subarray(0, sums.count).reduce((sum, value) => sum + value, 0) / request.divisor
+    const exact = exactTotals(sums, taken, request.divisor, () => readExactSums(sumBytes, label !== null))
+    const totals = { whole, total, ...exact }
     if (sink instanceof TreeSink) {
       const { draft } = sink
       draft.sumTotals()
@@ -69,16 +72,17 @@ export async function runTreeJob(
         }),
       )
       return work.kind === 'file'
-        ? { kind: 'file', whole, total, bytes: formatTree(work.facts, whole, pruned.tree) }
-        : { kind: 'flamegraph', whole, total, ...pruned }
+        ? { kind: 'file', ...totals, bytes: formatTree(work.facts, totals, pruned.tree) }
+        : { kind: 'flamegraph', ...totals, ...(root === 0 ? {} : { totalExact: null }), ...pruned }
     }
     if (sink instanceof ListSink && work.kind === 'file' && work.format !== 'json') {
       const stacks = { ...sink.finish(), frames: keys.frames, frameFacts: keys.facts }
-      const exact = readExactSums(sumBytes, label !== null)
-      return { kind: 'file', whole, total, bytes: formatStacks(work.format, work.facts, stacks, exact) }
+      const weights = readExactSums(sumBytes, label !== null)
+      const bytes = formatStacks(work.format, work.facts, stacks, weights, request.divisor)
+      return { kind: 'file', ...totals, bytes }
     }
     if (sink instanceof FunctionSink && work.kind === 'functions')
-      return { kind: 'functions', whole, total, ...listFunctions(sink, keys, work) }
+      return { kind: 'functions', ...totals, ...listFunctions(sink, keys, work) }
     throw new TypeError(`no work is called ${work.kind}`)
   } catch (error) {
     if (error instanceof StrobeError && error.code === 'TREE_LIMIT')
@@ -87,7 +91,7 @@ export async function runTreeJob(
   }
 }
 
-/** Hands each stack to the sink; returns what those weigh that focus leaves. */
+/** Hands each stack to the sink; returns what those weigh that focus leaves, and which they are, by place. */
 async function walkStacks(
   request: TreeRequest,
   sums: StackSums,
@@ -95,7 +99,8 @@ async function walkStacks(
   keys: FrameKeys,
   sink: StackSink,
   { cache, load, pace, exclusive }: JobTools,
-): Promise<number> {
+): Promise<{ total: number; taken: Uint8Array }> {
+  const taken = new Uint8Array(sums.count)
   const owner = cache.ownerOf(request.tenant)
   const isFocused = request.focus !== ''
   const isMerged = ['file', 'module', 'package'].includes(request.group as string)
@@ -105,7 +110,7 @@ async function walkStacks(
   let total = 0
 
   const take = (place: number, generation: Generation | null, stack: number): void => {
-    const value = sums.values[place]!
+    const value = sums.values[place]! / request.divisor
     let depth = 0
     let isWanted = !isFocused
     let isEmpty = true
@@ -134,6 +139,7 @@ async function walkStacks(
       path[depth++] = rootKeys[sums.root[place]!]!
     }
     total += value
+    taken[place] = 1
     sink.add(path, depth, value, place)
   }
   const checkFrames = () => {
@@ -190,7 +196,7 @@ async function walkStacks(
       batch = Math.max(100, Math.min(idsPerLoad, Math.floor((places.length * batchBytes) / bytes)))
   }
   checkFrames()
-  return total
+  return { total, taken }
 }
 
 function listFunctions(

@@ -13,6 +13,7 @@ const request = {
   group: 'function',
   focus: '',
   hide: '',
+  divisor: 1,
   work: tree,
   limits,
 } satisfies TreeRequest

@@ -1,3 +1,5 @@
+import { collidedLabelName, mapLabelName, SAMPLE_LABEL_PREFIX } from '@strobe/profile'
+
 /**
  * Where reading SQL gets its FROM. `fromTable` is the only way to name a table, so that no statement can
  * forget the tenant, or the hour range without which a read of `samples` opens every granule: the
@@ -32,22 +34,34 @@ export interface Scope {
 }
 
 export type TimedTable = 'samples' | 'profiles' | 'totals_1m'
-export type UntimedTable = 'series' | 'stacks' | 'frames' | 'functions' | 'agents' | 'labelsets'
+export type UntimedTable =
+  | 'series'
+  | 'stacks'
+  | 'frames'
+  | 'functions'
+  | 'agents'
+  | 'labelsets'
+  | 'sample_labels'
 
-/** `TABLE WHERE tenant = ...` and, for tables with a time, the range; continue with ` AND ...`. */
-export function fromTable(table: TimedTable, range: SecondRange): string
+/**
+ * `TABLE WHERE tenant = ...` and, for tables with a time, the range; continue with ` AND ...`.
+ * `wide` reads between the parameters wideFrom and wideTo, for profiles around the range.
+ */
+export function fromTable(table: TimedTable, range: SecondRange, width?: 'wide'): string
 export function fromTable(table: UntimedTable): string
-export function fromTable(table: TimedTable | UntimedTable, range?: SecondRange): string {
+export function fromTable(table: TimedTable | UntimedTable, range?: SecondRange, width?: 'wide'): string {
   const base = `${table} WHERE tenant = {tenant:String}`
   if (table !== 'samples' && table !== 'profiles' && table !== 'totals_1m') return base
   if (!range) throw new TypeError(`${table} is never read without a range of time`)
+  const [from, to] =
+    width === 'wide' ? ['{wideFrom:UInt32}', '{wideTo:UInt32}'] : ['{from:UInt32}', '{to:UInt32}']
   switch (table) {
     case 'samples':
-      return `${base} AND toStartOfHour(time) BETWEEN toStartOfHour(toDateTime({from:UInt32})) AND toStartOfHour(toDateTime({to:UInt32})) AND time >= toDateTime({from:UInt32}) AND time < toDateTime({to:UInt32})`
+      return `${base} AND toStartOfHour(time) BETWEEN toStartOfHour(toDateTime(${from})) AND toStartOfHour(toDateTime(${to})) AND time >= toDateTime(${from}) AND time < toDateTime(${to})`
     case 'profiles':
-      return `${base} AND time >= toDateTime64({from:UInt32}, 3) AND time < toDateTime64({to:UInt32}, 3)`
+      return `${base} AND time >= toDateTime64(${from}, 3) AND time < toDateTime64(${to}, 3)`
     case 'totals_1m':
-      return `${base} AND time >= toStartOfMinute(toDateTime({from:UInt32})) AND time < toDateTime({to:UInt32})`
+      return `${base} AND time >= toStartOfMinute(toDateTime(${from})) AND time < toDateTime(${to})`
   }
 }
 
@@ -110,11 +124,46 @@ function serviceConditions(scope: Scope, params: Statement['params']): string[] 
 
 function labelConditions(scope: Scope, params: Statement['params']): string[] {
   return scope.matchers.flatMap((matcher, matcherIndex) => {
-    if (matcher.name === 'service_name') return []
-    params[`label${matcherIndex}`] = matcher.name
-    // A missing key of a Map reads as '', which is what a selector means by an absent label.
-    return [matchCondition(`labels[{label${matcherIndex}:String}]`, matcher, `match${matcherIndex}`, params)]
+    if (matcher.name === 'service_name' || isSampleLabel(matcher.name)) return []
+    const column = labelColumn(matcher.name, `label${matcherIndex}`, params)
+    return [matchCondition(column, matcher, `match${matcherIndex}`, params)]
   })
+}
+
+/** ` AND ...` for the sample labels of a scope, on `samples`: the only table that knows them. */
+export function sampleConditions(scope: Scope, params: Statement['params']): string {
+  return and(
+    scope.matchers.flatMap((matcher, matcherIndex) => {
+      if (!isSampleLabel(matcher.name)) return []
+      const column = labelColumn(sampleLabelName(matcher.name), `label${matcherIndex}`, params)
+      const condition = matchCondition(column, matcher, `match${matcherIndex}`, params)
+      // The empty set has no row of its own.
+      const ofNone = matchCondition("''", matcher, `match${matcherIndex}`, params)
+      return [
+        `(labelset_id IN (SELECT labelset_id FROM ${fromTable('labelsets')} AND ${condition}) OR (labelset_id = 0 AND ${ofNone}))`,
+      ]
+    }),
+  )
+}
+
+export function isSampleLabel(name: string): boolean {
+  return name.startsWith(SAMPLE_LABEL_PREFIX)
+}
+
+export function sampleLabelName(name: string): string {
+  return name.slice(SAMPLE_LABEL_PREFIX.length)
+}
+
+/**
+ * The value of a label by its stored name or its original one, '' without it: a missing key of a Map reads
+ * as '', which is what a selector means by an absent label.
+ */
+export function labelColumn(name: string, param: string, params: Statement['params']): string {
+  const mapped = mapLabelName(name)
+  params[param] = mapped
+  if (mapped === name) return `labels[{${param}:String}]`
+  params[`${param}Collided`] = collidedLabelName(name)
+  return `if(mapContains(labels, {${param}Collided:String}), labels[{${param}Collided:String}], labels[{${param}:String}])`
 }
 
 function matchCondition(

@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import * as amounts from './amounts.ts'
+import * as coverage from './coverage.ts'
 import type { Scope, Statement } from './statement.ts'
 import * as statements from './statements.ts'
 
@@ -10,34 +12,39 @@ const scope: Scope = {
     { name: 'service_name', op: '=', value: 'api' },
     { name: 'version', op: '=~', value: '1\\..*|2' },
     { name: 'zone', op: '!=', value: "a'b" },
+    { name: 'sample.thread', op: '=', value: 'api' },
   ],
 }
 const by = ['version', "it's"]
 const ids = BigUint64Array.of(1n, 18_446_744_073_709_551_615n)
 
-const every: Record<keyof typeof statements, Statement[]> = {
+const kinds = ['sum', 'gauge', 'cumulative'] as const
+
+const modules = { ...statements, ...coverage, ...amounts }
+const every: Record<keyof typeof modules, Statement[]> = {
   selectTypes: [statements.selectTypes(scope)],
   selectServices: [statements.selectServices(scope)],
   selectLabelNames: [statements.selectLabelNames(scope)],
   selectLabelValues: [statements.selectLabelValues(scope, 'version', 10)],
-  selectCoverage: [
-    statements.selectCoverage(scope, { by: 'service', stepSeconds: 60, withMinutes: false }),
-    statements.selectCoverage(scope, { by: [], stepSeconds: 60, withMinutes: true }),
-    statements.selectCoverage(scope, { by, stepSeconds: 60, withMinutes: false }),
-  ],
+  selectCoverage: kinds.flatMap(kind => [
+    coverage.selectCoverage(scope, kind, { by: 'service', stepSeconds: 60, withMinutes: false }),
+    coverage.selectCoverage(scope, kind, { by: [], stepSeconds: 60, withMinutes: true }),
+    coverage.selectCoverage(scope, kind, { by, stepSeconds: 60, withMinutes: false }),
+  ]),
   selectCoverageByMinute: [
-    statements.selectCoverageByMinute(scope, { by: 'service', stepSeconds: 60 }),
-    statements.selectCoverageByMinute(scope, { by, stepSeconds: 60 }),
+    coverage.selectCoverageByMinute(scope, { by: 'service', stepSeconds: 60 }),
+    coverage.selectCoverageByMinute(scope, { by, stepSeconds: 60 }),
   ],
-  selectGauges: [
-    statements.selectGauges(scope, { by: [], stepSeconds: 60 }),
-    statements.selectGauges(scope, { by, stepSeconds: 60 }),
-  ],
-  selectStackSums: [statements.selectStackSums(scope, false), statements.selectStackSums(scope, true)],
-  selectStackSumsByLabel: [
-    statements.selectStackSumsByLabel(scope, false, "it's"),
-    statements.selectStackSumsByLabel(scope, true, "it's"),
-  ],
+  selectAmounts: kinds.flatMap(kind => [
+    amounts.selectAmounts(scope, kind, { isByStack: true, by: [...by, 'sample.thread'], stepSeconds: null }),
+    amounts.selectAmounts(scope, kind, { isByStack: false, by: ['sample.thread'], stepSeconds: 60 }),
+  ]),
+  selectStackAmounts: kinds.flatMap(kind => [
+    amounts.selectStackAmounts(scope, kind, null),
+    amounts.selectStackAmounts(scope, kind, "it's"),
+    amounts.selectStackAmounts(scope, kind, "sample.it's"),
+  ]),
+  selectStackSums: [statements.selectStackSums(scope)],
   selectStacks: [statements.selectStacks('acme', ['api'], ids), statements.selectStacks('acme', [], ids)],
   selectFrames: [statements.selectFrames('acme', ids)],
   selectFunctions: [statements.selectFunctions('acme', ids)],
@@ -47,11 +54,11 @@ const every: Record<keyof typeof statements, Statement[]> = {
 const all = Object.entries(every).flatMap(([name, list]) => list.map(statement => ({ name, statement })))
 
 test('every exported statement is looked at here', () => {
-  expect(Object.keys(every).sort()).toEqual(Object.keys(statements).sort())
+  expect(Object.keys(every).sort()).toEqual(Object.keys(modules).sort())
 })
 
 test.each(all)('$name: every table is read for one tenant', ({ statement: { sql, params } }) => {
-  const tables = [...sql.matchAll(/\b(?:FROM|JOIN)\s+(?!\()(\w+)(?=(.{0,31}))/g)]
+  const tables = [...sql.matchAll(/\b(?:FROM|(?<!ARRAY )JOIN)\s+(?!\()(\w+)(?=(.{0,31}))/g)]
   expect(tables.length).toBeGreaterThan(0)
   for (const [, , after] of tables) expect(after).toMatch(/^ WHERE tenant = \{tenant:String\}/)
   expect(params.tenant).toBe('acme')
@@ -59,10 +66,13 @@ test.each(all)('$name: every table is read for one tenant', ({ statement: { sql,
 
 test.each(all)('$name: samples are read by the hour and the second', ({ statement: { sql } }) => {
   for (const [, after] of sql.matchAll(/\bFROM samples\b(?=(.*))/g)) {
+    const [from, to] = after!.includes('{wideFrom:UInt32}')
+      ? ['{wideFrom:UInt32}', '{wideTo:UInt32}']
+      : ['{from:UInt32}', '{to:UInt32}']
     expect(after).toContain(
-      'toStartOfHour(time) BETWEEN toStartOfHour(toDateTime({from:UInt32})) AND toStartOfHour(toDateTime({to:UInt32}))',
+      `toStartOfHour(time) BETWEEN toStartOfHour(toDateTime(${from})) AND toStartOfHour(toDateTime(${to}))`,
     )
-    expect(after).toContain('time >= toDateTime({from:UInt32}) AND time < toDateTime({to:UInt32})')
+    expect(after).toContain(`time >= toDateTime(${from}) AND time < toDateTime(${to})`)
   }
 })
 
@@ -72,7 +82,7 @@ test.each(all)('$name: text of users travels as parameters', ({ statement: { sql
 })
 
 test('a regular expression matches a whole value', () => {
-  expect(Object.values(statements.selectStackSums(scope, false).params)).toContain('^(?:1\\..*|2)$')
+  expect(Object.values(statements.selectStackSums(scope).params)).toContain('^(?:1\\..*|2)$')
 })
 
 test('ids keep every digit', () => {

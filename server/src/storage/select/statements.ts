@@ -1,8 +1,10 @@
 import {
   fromTable,
   idList,
+  labelColumn,
   type Scope,
   type Statement,
+  sampleConditions,
   scopeConditions,
   scopeParams,
   seriesConditions,
@@ -53,11 +55,11 @@ export function selectLabelNames(scope: Scope): Statement {
 
 /** Rows: [value], at most `limit`, sorted. */
 export function selectLabelValues(scope: Scope, label: string, limit: number): Statement {
-  const params: Statement['params'] = { ...scopeParams(scope), label, limit }
+  const params: Statement['params'] = { ...scopeParams(scope), limit }
   return {
     name: 'label_values',
     params,
-    sql: `SELECT DISTINCT labels[{label:String}] AS value
+    sql: `SELECT DISTINCT ${labelColumn(label, 'label', params)} AS value
       FROM ${fromTable('series')}${seriesConditions(scope, params)} AND series_id IN (${activeSeries(scope, params)}) AND value != ''
       ORDER BY value LIMIT {limit:UInt32}`,
   }
@@ -68,154 +70,15 @@ function activeSeries(scope: Scope, params: Statement['params']): string {
 }
 
 /**
- * What a set of profiles covers, per group and step.
- *
- * Rows: [key[], stepStart s, profiles, value, covered ms, end ms, expected, lost, truncated, unsymbolized, minutes].
- * `covered` is the union of the profiles' times, so that ten instances cover a minute once and short
- * processes that follow each other add up. A profile counts in the step and range it starts in.
- *
- *   instance a  [----][----]
- *   instance b     [----]   [--]
- *   covered     ============ ==
- *
- * key: 'service', or names of labels (none: one group with an empty key). minutes: how many minutes of the range the profiles touch (0 when not asked for).
+ * RowBinary: stack_id UInt64, value Int128. Sums over the range, of types that are sums; Int128, since Int64
+ * wraps in silence. Gauges and counters: selectAmounts.
  */
-export function selectCoverage(
-  scope: Scope,
-  grouping: { by: 'service' | string[]; stepSeconds: number; withMinutes: boolean },
-): Statement {
-  const params: Statement['params'] = { ...scopeParams(scope), step: grouping.stepSeconds }
-  const where = scopeConditions(scope, params)
-  const source = `FROM (SELECT service, series_id, time, duration_ns, value, expected, lost, truncated, unsymbolized
-        FROM ${fromTable('profiles', scope.range)}${where}) AS p`
-  const { join, key } = groupKey(scope, grouping.by, params)
-  // One row per second and group, whatever the number of instances, before the running maximum.
-  const seconds = `SELECT ${key} AS key, toUnixTimestamp(toDateTime(time)) AS second,
-      min(toUnixTimestamp64Milli(time)) AS start_ms,
-      max(toUnixTimestamp64Milli(time) + least(intDiv(duration_ns, 1000000), 604800000)) AS end_ms,
-      count() AS profiles, sum(toInt128(value)) AS value,
-      sum(expected) AS expected, sum(lost) AS lost, sum(truncated) AS truncated, sum(unsymbolized) AS unsymbolized
-    ${source}${join} GROUP BY key, second`
-  const fresh = `SELECT key, second, start_ms, end_ms, profiles, value, expected, lost, truncated, unsymbolized,
-      greatest(toInt64(0), toInt64(end_ms) - greatest(toInt64(start_ms), toInt64(max(end_ms) OVER
-        (PARTITION BY key ORDER BY second ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)))) AS covered_ms
-    FROM (${seconds})`
-  const minutes = grouping.withMinutes
-    ? `toUInt32(length(arrayFilter(minute -> minute >= intDiv({from:UInt32}, 60) AND minute < intDiv({to:UInt32} + 59, 60),
-        groupUniqArrayArray(range(toUInt32(intDiv(start_ms, 60000)), toUInt32(intDiv(greatest(start_ms, end_ms - 1), 60000)) + 1)))))`
-    : 'toUInt32(0)'
-  return {
-    name: 'coverage',
-    params,
-    sql: `SELECT key, toUInt32(intDiv(second, {step:UInt32}) * {step:UInt32}) AS step, toUInt32(sum(profiles)),
-        toString(sum(value)), toFloat64(sum(covered_ms)), toFloat64(max(end_ms)), toFloat64(sum(expected)), toFloat64(sum(lost)),
-        toFloat64(sum(truncated)), toFloat64(sum(unsymbolized)), ${minutes}
-      FROM (${fresh}) GROUP BY key, step ORDER BY key, step`,
-  }
-}
-
-/**
- * The same columns from the minute totals, for long ranges: the covered time is counted in whole minutes
- * and the counts of samples are not known (0).
- */
-export function selectCoverageByMinute(
-  scope: Scope,
-  grouping: { by: 'service' | string[]; stepSeconds: number },
-): Statement {
-  const params: Statement['params'] = { ...scopeParams(scope), step: grouping.stepSeconds }
-  const where = scopeConditions(scope, params)
-  const source = `FROM (SELECT service, series_id, time, value, profiles FROM ${fromTable('totals_1m', scope.range)}${where}) AS p`
-  const { join, key } = groupKey(scope, grouping.by, params)
-  return {
-    name: 'coverage_by_minute',
-    params,
-    sql: `SELECT ${key} AS key, toUInt32(intDiv(toUnixTimestamp(time), {step:UInt32}) * {step:UInt32}) AS step,
-        toUInt32(sum(profiles)), toString(sum(toInt128(value))), toFloat64(uniqExact(time) * 60000),
-        toFloat64(max(toUnixTimestamp(time)) + 60) * 1000, 0., 0., 0., 0., toUInt32(0)
-      ${source}${join} GROUP BY key, step ORDER BY key, step`,
-  }
-}
-
-function groupKey(
-  scope: Scope,
-  by: 'service' | string[],
-  params: Statement['params'],
-): { join: string; key: string } {
-  if (by === 'service') return { join: '', key: '[toString(service)]' }
-  if (by.length === 0) return { join: '', key: '[]::Array(String)' }
-  by.forEach((name, nameIndex) => {
-    params[`by${nameIndex}`] = name
-  })
-  const columns = by.map((_, nameIndex) => `labels[{by${nameIndex}:String}]`).join(', ')
-  return {
-    join: ` ANY LEFT JOIN (SELECT series_id, [${columns}] AS label_values FROM ${fromTable('series')}${seriesConditions(scope, params)}) AS known USING (series_id)`,
-    key: 'label_values',
-  }
-}
-
-/**
- * Rows: [key[], stepStart s, value]. For a gauge: the mean of each series over the step, summed over the
- * series of a group; adding up its profiles would count the same bytes again each time they were seen.
- */
-export function selectGauges(scope: Scope, grouping: { by: string[]; stepSeconds: number }): Statement {
-  const params: Statement['params'] = { ...scopeParams(scope), step: grouping.stepSeconds }
-  const where = scopeConditions(scope, params)
-  const source = `FROM (SELECT series_id, time, value FROM ${fromTable('profiles', scope.range)}${where}) AS p`
-  const { join, key } = groupKey(scope, grouping.by, params)
-  return {
-    name: 'gauges',
-    params,
-    sql: `SELECT key, step, sum(mean) FROM (SELECT ${key} AS key, series_id,
-          toUInt32(intDiv(toUnixTimestamp(toDateTime(time)), {step:UInt32}) * {step:UInt32}) AS step, toFloat64(sum(toInt128(value))) / count() AS mean
-        ${source}${join} GROUP BY key, series_id, step)
-      GROUP BY key, step ORDER BY key, step`,
-  }
-}
-
-/**
- * RowBinary: stack_id UInt64, value Int128. Sums over the range; Int128 inside, since Int64 wraps in silence. For a gauge the
- * mean of each series over its profiles in the range, summed over series.
- */
-export function selectStackSums(scope: Scope, isGauge: boolean): Statement {
+export function selectStackSums(scope: Scope): Statement {
   const params = scopeParams(scope)
-  if (isGauge) {
-    const where = scopeConditions(scope, params)
-    return {
-      name: 'stack_means',
-      params,
-      sql: `SELECT stack_id, toInt128(round(sum(toFloat64(value) / profiles)))
-        FROM (SELECT series_id, stack_id, sum(toInt128(value)) AS value FROM ${fromTable('samples', scope.range)}${where} GROUP BY series_id, stack_id) AS s
-        ANY LEFT JOIN (SELECT series_id, count() AS profiles FROM ${fromTable('profiles', scope.range)}${where} GROUP BY series_id) AS p USING (series_id)
-        GROUP BY stack_id`,
-    }
-  }
   return {
     name: 'stack_sums',
     params,
-    sql: `SELECT stack_id, sum(toInt128(value)) FROM ${fromTable('samples', scope.range)}${scopeConditions(scope, params)} GROUP BY stack_id`,
-  }
-}
-
-/** The same per value of a label of the series, '' for series without it. RowBinary: value String, stack_id UInt64, sum Int128. */
-export function selectStackSumsByLabel(scope: Scope, isGauge: boolean, label: string): Statement {
-  const params: Statement['params'] = { ...scopeParams(scope), root: label }
-  const where = scopeConditions(scope, params)
-  const known = `SELECT series_id, labels[{root:String}] AS label_value FROM ${fromTable('series')}${seriesConditions(scope, params)}`
-  const sums = `SELECT series_id, stack_id, sum(toInt128(value)) AS value FROM ${fromTable('samples', scope.range)}${where} GROUP BY series_id, stack_id`
-  const joined = `(${sums}) AS s ANY LEFT JOIN (${known}) AS known USING (series_id)`
-  if (!isGauge)
-    return {
-      name: 'stack_sums_by_label',
-      params,
-      sql: `SELECT label_value, stack_id, sum(value) FROM ${joined} GROUP BY label_value, stack_id`,
-    }
-  return {
-    name: 'stack_means_by_label',
-    params,
-    sql: `SELECT label_value, stack_id, toInt128(round(sum(toFloat64(value) / profiles)))
-      FROM (SELECT series_id, stack_id, label_value, value FROM ${joined}) AS v
-      ANY LEFT JOIN (SELECT series_id, count() AS profiles FROM ${fromTable('profiles', scope.range)}${where} GROUP BY series_id) AS p USING (series_id)
-      GROUP BY label_value, stack_id`,
+    sql: `SELECT stack_id, sum(toInt128(value)) FROM ${fromTable('samples', scope.range)}${scopeConditions(scope, params)}${sampleConditions(scope, params)} GROUP BY stack_id`,
   }
 }
 

@@ -1,0 +1,136 @@
+import type { ValueKind } from '@strobe/profile'
+import { counterMarks, levelSource } from './profile-spans.ts'
+import {
+  fromTable,
+  isSampleLabel,
+  labelColumn,
+  type Scope,
+  type Statement,
+  sampleConditions,
+  sampleLabelName,
+  scopeConditions,
+  scopeParams,
+} from './statement.ts'
+
+/** How amounts are kept apart. */
+export interface AmountGrouping {
+  isByStack: boolean
+  /** Names of labels, of series or, led by `sample.`, of samples. */
+  by: string[]
+  /** null: the whole range is one step. */
+  stepSeconds: number | null
+}
+
+/**
+ * What samples add up to, for any kind of values: sums, value x seconds of gauges (the caller divides by the
+ * covered time), gains of counters. All are Int128.
+ *
+ * Columns, in RowBinary or as text of numbers: [key Array(String) if `by` is not empty], [step UInt32 if
+ * stepSeconds is not null], [stack_id UInt64 if isByStack], amount Int128.
+ *
+ * Cost: a gauge reads every sample of the range; a counter only those of the first and last profile of each
+ * series, step and life, but of these the whole hours, as the order of the table has it.
+ */
+export function selectAmounts(scope: Scope, kind: ValueKind, grouping: AmountGrouping): Statement {
+  const params = scopeParams(scope)
+  const { by, stepSeconds, isByStack } = grouping
+  const hasSeries = by.some(name => !isSampleLabel(name))
+  const hasLabelset = by.some(isSampleLabel)
+  const own = [...(stepSeconds === null ? [] : ['step']), ...(isByStack ? ['stack_id'] : [])]
+  const inner = [...own, ...(hasSeries ? ['series_id'] : []), ...(hasLabelset ? ['labelset_id'] : [])]
+  const source = amountSource(scope, kind, stepSeconds, inner, params)
+  const columns = by.map((name, nameIndex) =>
+    isSampleLabel(name)
+      ? `sample_values[${1 + by.slice(0, nameIndex).filter(isSampleLabel).length}]`
+      : `series_values[${1 + by.slice(0, nameIndex).filter(each => !isSampleLabel(each)).length}]`,
+  )
+  const key = by.length === 0 ? [] : ['key']
+  // A join that finds nothing gives an empty array, whose elements read as ''.
+  const keyColumn = by.length === 0 ? '' : `[${columns.join(', ')}] AS key, `
+  const outer = [...key, ...own]
+  return {
+    name: `amounts_${kind}`,
+    params,
+    sql: `SELECT ${keyColumn}${[...own, 'sum(amount) AS whole'].join(', ')} FROM (${source}) AS a
+      ${
+        hasSeries
+          ? ` ANY LEFT JOIN (${valuesOf(
+              'series',
+              by.filter(name => !isSampleLabel(name)),
+              params,
+            )}) AS of_series USING (series_id)`
+          : ''
+      }
+      ${hasLabelset ? ` ANY LEFT JOIN (${valuesOf('labelsets', by.filter(isSampleLabel), params)}) AS of_samples USING (labelset_id)` : ''}
+      ${outer.length === 0 ? '' : `GROUP BY ${outer.join(', ')}`} HAVING whole != 0`.replaceAll(
+      /\s*\n\s*/g,
+      ' ',
+    ),
+  }
+}
+
+function valuesOf(table: 'series' | 'labelsets', names: string[], params: Statement['params']): string {
+  const isSeries = table === 'series'
+  const columns = names.map((name, nameIndex) =>
+    labelColumn(isSeries ? name : sampleLabelName(name), `${table}By${nameIndex}`, params),
+  )
+  return `SELECT ${isSeries ? 'series_id' : 'labelset_id'}, [${columns.join(', ')}] AS ${isSeries ? 'series_values' : 'sample_values'} FROM ${fromTable(table)}`
+}
+
+/**
+ * RowBinary: stack_id UInt64, amount Int128; with a label, of series or samples, its value String before them, ''
+ * for what has none.
+ */
+export function selectStackAmounts(scope: Scope, kind: ValueKind, label: string | null): Statement {
+  const by = label === null ? [] : [label]
+  const statement = selectAmounts(scope, kind, { isByStack: true, by, stepSeconds: null })
+  if (label === null) return statement
+  return { ...statement, sql: `SELECT key[1], stack_id, whole FROM (${statement.sql})` }
+}
+
+/** SQL with the columns of `dimensions` and `amount`. */
+function amountSource(
+  scope: Scope,
+  kind: ValueKind,
+  step: number | null,
+  dimensions: string[],
+  params: Statement['params'],
+): string {
+  const columns = dimensions.map(column => `${column}, `).join('')
+  const grouped = (more: string[] = []) => {
+    const all = [...dimensions, ...more]
+    return all.length === 0 ? '' : ` GROUP BY ${all.join(', ')}`
+  }
+  const where = () => `${scopeConditions(scope, params)}${sampleConditions(scope, params)}`
+  switch (kind) {
+    case 'sum': {
+      if (step !== null) params.step = step
+      const stepColumn =
+        step === null
+          ? ''
+          : 'toUInt32(intDiv(toUnixTimestamp(time), {step:UInt32}) * {step:UInt32}) AS step, '
+      return `SELECT ${columns}sum(value) AS amount FROM (SELECT ${stepColumn}series_id, stack_id, labelset_id, toInt128(value) AS value FROM ${fromTable('samples', scope.range)}${where()})${grouped()}`
+    }
+    case 'gauge':
+      return `SELECT ${columns}sum(intDiv(weighed, profiles)) AS amount FROM (
+          SELECT ${columns}profiles, sum(toInt128(value) * seconds) AS weighed
+          FROM (SELECT series_id, time, stack_id, labelset_id, value FROM ${fromTable('samples', scope.range, 'wide')}${where()}) AS s
+          INNER JOIN (SELECT series_id, toDateTime(second) AS time, step, profiles, seconds FROM (${levelSource(scope, step, params)})) AS l USING (series_id, time)
+          ${grouped(['profiles'])})${grouped()}`
+    case 'cumulative': {
+      const marks = counterMarks(scope, step, params)
+      // One value per stack and label set of a second: of profiles of one second the highest is the last.
+      const values = `SELECT series_id, time, stack_id, labelset_id, max(toInt128(value)) AS value
+        FROM ${fromTable('samples', scope.range, 'wide')}${where()}
+          AND toStartOfHour(time) IN (SELECT toStartOfHour(toDateTime(second)) FROM (${marks}))
+          AND (series_id, time) IN (SELECT series_id, toDateTime(second) FROM (${marks}))
+        GROUP BY series_id, time, stack_id, labelset_id`
+      const lives = [...new Set([...dimensions, 'series_id', 'life'])]
+      // A stack that fell within a life began anew by itself.
+      return `SELECT ${columns}sum(if(last >= first, last - first, last)) AS amount FROM (
+          SELECT ${lives.join(', ')}, sumIf(value, sign > 0) AS last, sumIf(value, sign < 0) AS first
+          FROM (${values}) AS v INNER JOIN (SELECT series_id, toDateTime(second) AS time, step, life, sign FROM (${marks})) AS m USING (series_id, time)
+          GROUP BY ${lives.join(', ')})${grouped()}`
+    }
+  }
+}
