@@ -16,4 +16,6 @@ export type Bench = (
 export interface BenchOptions {
   /** Of what runs for a time; null for the scale's own. */
   minutes: number | null
+  /** Null for the scale's own. */
+  kills: number | null
 }

@@ -1,5 +1,5 @@
 /**
- * npm run bench -- NAME [--smoke] [--minutes N] [--results FOLDER]: one line a figure, `name value unit budget ok|short`,
+ * npm run bench -- NAME [--smoke] [--minutes N] [--kills N] [--results FOLDER]: one line a figure, `name value unit budget ok|short`,
  * and a file under bench/results. README.md tells what each figure means.
  */
 import { execFileSync } from 'node:child_process'
@@ -13,6 +13,7 @@ import type { Bench } from './bench.ts'
 import { formatFigure, verdict } from './figure.ts'
 import { ingestBench } from './ingest.ts'
 import { queryBench } from './query.ts'
+import { soakBench } from './soak.ts'
 import { storageBench } from './storage.ts'
 
 const benches: Record<string, Bench> = {
@@ -20,6 +21,7 @@ const benches: Record<string, Bench> = {
   ingest: ingestBench,
   storage: storageBench,
   query: queryBench,
+  soak: soakBench,
 }
 
 const { values, positionals } = parseArgs({
@@ -27,6 +29,7 @@ const { values, positionals } = parseArgs({
   options: {
     smoke: { type: 'boolean', default: false },
     minutes: { type: 'string' },
+    kills: { type: 'string' },
     results: { type: 'string' },
   },
 })
@@ -38,11 +41,8 @@ if (!bench || positionals.length !== 1) {
   )
   process.exit(2)
 }
-const minutes = values.minutes === undefined ? null : Number(values.minutes)
-if (minutes !== null && !(minutes > 0)) {
-  console.error(`--minutes takes a number over 0; not "${values.minutes}"`)
-  process.exit(2)
-}
+const minutes = readCount('minutes')
+const kills = readCount('kills')
 const scale = values.smoke ? 'smoke' : 'full'
 const since = performance.now()
 const notes: string[] = []
@@ -50,7 +50,7 @@ const note = (sentence: string) => {
   notes.push(sentence)
   console.error(`bench: ${sentence}`)
 }
-const figures = await bench(scale, note, { minutes })
+const figures = await bench(scale, note, { minutes, kills })
 for (const figure of figures) console.log(formatFigure(figure))
 
 const git = (...args: string[]) => execFileSync('git', args, { encoding: 'utf8' }).trim()
@@ -75,3 +75,12 @@ const record = {
 mkdirSync(folder, { recursive: true })
 const file = join(folder, `${date.slice(0, 10)}-${name}.json`)
 writeFileSync(file, `${JSON.stringify(record, null, 2)}\n`)
+
+/** Null when the option was not given. */
+function readCount(option: 'minutes' | 'kills'): number | null {
+  const text = values[option]
+  if (text === undefined) return null
+  if (Number(text) > 0) return Number(text)
+  console.error(`--${option} takes a number over 0; not "${text}"`)
+  process.exit(2)
+}

@@ -9,6 +9,7 @@ import { residentBytes, treeCpuSeconds } from './processes.ts'
 
 export interface BenchServer {
   url: string
+  grpcAddress: string
   /** Straight to the engine, beside the server. */
   store: StoreClient
   /** Of the server and its engine, since their start. */
@@ -38,6 +39,7 @@ export async function startBenchServer(settings: Record<string, string> = {}): P
   const store = openStore(dataDir, 300_000)
   return {
     url,
+    grpcAddress,
     store,
     cpuSeconds: () => treeCpuSeconds(pid),
     residentBytes: () => ({ server: residentBytes(pid), engine: residentBytes(server.enginePid() ?? 0) }),

@@ -20,7 +20,7 @@ async function runBench(name: string): Promise<Map<string, number>> {
   const { stdout } = await promisify(execFile)(process.execPath, [main, name, '--smoke', '--results', folder])
   const lines = stdout.trim().split('\n')
   for (const line of lines)
-    expect(line).toMatch(/^[a-z0-9_]+ \d[\d.e-]* \S+ (-|[<>]=\d[\d.e-]*) (ok|short|-)$/)
+    expect(line).toMatch(/^[a-z0-9_]+ -?\d[\d.e-]* \S+ (-|[<>]=\d[\d.e-]*) (ok|short|-)$/)
   const file = readdirSync(folder).find(each => each.endsWith(`-${name}.json`))!
   const record = JSON.parse(readFileSync(join(folder, file), 'utf8'))
   expect(record).toMatchObject({ bench: name, scale: 'smoke', machine: { cores: expect.any(Number) } })
@@ -52,6 +52,13 @@ test('npm run bench -- storage tells a sample by its columns', async () => {
   expect(figures.get('path_samples')).toBeGreaterThan(2 * 1000 * 129)
 })
 
+test('npm run soak loses nothing', async () => {
+  const figures = await runBench('soak')
+  for (const name of ['extremes', 'soak_requests', 'soak_data', 'kills'])
+    expect(figures.get(`${name}_problems`)).toBe(0)
+  expect(figures.get('soak_samples')).toBeGreaterThan(1000)
+})
+
 test('npm run bench -- query has an answer beside the bare scan', async () => {
   const figures = await runBench('query')
   expect(figures.get('flamegraph_24h_cpu')).toBeGreaterThan(0)
@@ -73,6 +80,6 @@ describe.skipIf(cannotProfile !== '')(`where BPF loads${cannotProfile}`, () => {
 test('a name that is no bench is refused with those that are', async () => {
   await expect(promisify(execFile)(process.execPath, [main, 'speed'])).rejects.toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('agent, ingest, storage, query'),
+    stderr: expect.stringContaining('agent, ingest, storage, query, soak'),
   })
 })
