@@ -9,16 +9,22 @@ import { profileError } from './errors.ts'
  */
 export class TreeDraft {
   count = 1
-  frame = new Int32Array(256)
-  parent = new Int32Array(256)
-  self = new Float64Array(256)
+  frame: Int32Array
+  parent: Int32Array
+  self: Float64Array
   /** Whole after sumTotals. */
   total = new Float64Array(0)
   readonly #maxNodes: number
-  #slots = new Int32Array(1024).fill(-1)
+  #slots: Int32Array
 
-  constructor(maxNodes: number = Number.POSITIVE_INFINITY) {
+  /** expected: about how many nodes there will be; growing costs a copy and new slots each time. */
+  constructor(maxNodes: number = Number.POSITIVE_INFINITY, expected = 256) {
+    const size = 2 ** Math.ceil(Math.log2(Math.min(Math.max(256, expected), 2 ** 18)))
     this.#maxNodes = maxNodes
+    this.frame = new Int32Array(size)
+    this.parent = new Int32Array(size)
+    this.self = new Float64Array(size)
+    this.#slots = new Int32Array(4 * size).fill(-1)
     this.frame[0] = -1
     this.parent[0] = -1
   }

@@ -9,8 +9,9 @@ export interface StackSink {
 export class TreeSink implements StackSink {
   readonly draft: TreeDraft
 
-  constructor(maxNodes: number) {
-    this.draft = new TreeDraft(maxNodes)
+  /** stacks: how many will come; each brings some nodes of its own. */
+  constructor(maxNodes: number, stacks: number) {
+    this.draft = new TreeDraft(maxNodes, 8 * stacks)
   }
 
   add(path: Int32Array, depth: number, value: number): void {

@@ -50,7 +50,11 @@ export async function runTreeJob(
     keys.fixed({ name: value === '' ? `[no ${label}]` : value, file: '', module: '', kind: 'none' }),
   )
   const isTree = work.kind === 'flamegraph' || (work.kind === 'file' && work.format === 'json')
-  const sink = isTree ? new TreeSink(limits.nodes) : isFrames ? new ListSink() : new FunctionSink()
+  const sink = isTree
+    ? new TreeSink(limits.nodes, sums.count)
+    : isFrames
+      ? new ListSink()
+      : new FunctionSink()
   try {
     const { total, taken } = await walkStacks(request, sums, rootKeys, keys, sink, tools)
     const whole = sums.values.subarray(0, sums.count).reduce((sum, value) => sum + value, 0) / request.divisor
