@@ -38,6 +38,7 @@ export interface ServerConfig {
   queryMemoryBytes: number
   queryRows: number
   queryConcurrency: number
+  slowQueryMs: number
   queryNodes: number
   queryFrames: number
   stackCacheBytes: number
@@ -199,7 +200,19 @@ export const serverOptions: ServerOption[] = [
     default: 4,
     min: 1,
     max: 64,
-    sentence: 'Queries that run in the store at once; others wait.',
+    sentence:
+      'Statements of queries that run in the store at once; others wait. At most half of them are over more than 6 hours, and a tenant has at most its query_statements of them.',
+  },
+  {
+    key: 'slowQueryMs',
+    flag: 'slow-query',
+    variable: 'STROBE_SLOW_QUERY',
+    type: 'duration',
+    unit: 'ms',
+    default: 1_000,
+    min: 0,
+    sentence:
+      'A statement, or the putting together of its stacks, that takes this long is logged with tenant, rows, bytes and time; 0 logs all.',
   },
   {
     key: 'queryNodes',

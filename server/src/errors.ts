@@ -86,6 +86,11 @@ export const serverErrors = {
     status: 429,
     sentence: 'More arrives than can be stored; come again after the time that the answer names.',
   },
+  QUERIES_TOO_MANY: {
+    status: 429,
+    sentence:
+      'A tenant has more queries under way than it may, or one waited too long for its turn; come again later.',
+  },
   QUERY_CANCELLED: { status: 499, sentence: 'The client went away before the answer.' },
   INTERNAL: { status: 500, sentence: 'A fault of the server; its log has the stack.' },
   PORT_TAKEN: { status: 500, sentence: 'Another program listens on the port; the message names it.' },

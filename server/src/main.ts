@@ -22,7 +22,7 @@ import { createGrpcServer } from './ingest/strobe/handler.ts'
 import { receiveUpload } from './ingest/upload/handler.ts'
 import { createServerMetrics, type ServerMetrics } from './metrics.ts'
 import { findPortHolder } from './port-holder.ts'
-import { createTreeWorker } from './query/tree/workers.ts'
+import { createQuerySide } from './query-side.ts'
 import { Backups } from './storage/backup/backups.ts'
 import { createStoreClient } from './storage/client.ts'
 import { deleteAllData } from './storage/delete-data.ts'
@@ -31,7 +31,6 @@ import { KeyStore } from './storage/keys.ts'
 import { LevelJob, type LevelMetrics } from './storage/levels/job.ts'
 import { defaultLevelSettings } from './storage/levels/settings.ts'
 import { migrate } from './storage/migrate.ts'
-import { createReader } from './storage/select/reader.ts'
 import { defaultStorageSettings } from './storage/settings.ts'
 import { Store, type StoreMetrics } from './storage/store.ts'
 import { TenantStore } from './storage/tenants.ts'
@@ -195,27 +194,16 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
     const grpcPort = await bindGrpc(grpc, config.listen, config.grpcPort)
     closers.splice(1, 0, () => closeGrpc(grpc, config.shutdownTimeoutMs))
 
-    const reader = createReader(
-      queryClient,
-      {
-        timeoutMs: config.queryTimeoutMs,
-        memoryBytes: config.queryMemoryBytes,
-        rows: config.queryRows,
-        concurrency: config.queryConcurrency,
-      },
-      (statement, elapsedMs, failure) => {
-        requestMetrics.statementSeconds.observe({ statement }, elapsedMs / 1000)
-        if (failure !== '') requestMetrics.statementFailures.inc({ statement, code: failure })
-      },
-    )
-    const onRestart = (error: Error) =>
-      log.error({ err: error }, 'the query thread ended and is started again')
-    const trees = createTreeWorker({ cacheBytes: Math.floor(config.stackCacheBytes * 0.8) }, { onRestart })
-    const exports = createTreeWorker({ cacheBytes: Math.floor(config.stackCacheBytes * 0.2) }, { onRestart })
-    closers.splice(1, 0, async () => {
-      await trees.stop()
-      await exports.stop()
+    const querySide = createQuerySide({
+      client: queryClient,
+      config,
+      metrics: requestMetrics,
+      log,
+      now,
+      levels: levelSettings,
+      valuesOf: ofTenant => tenants.settings(ofTenant),
     })
+    closers.splice(1, 0, () => querySide.stop())
     const notReady = (): string | null => {
       if (isStopping) return 'the server is stopping'
       const state = engine.state()
@@ -226,20 +214,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
     const url = `http://${host}:${port}/`
     handle = createApp({
       context: {
-        queries: {
-          reader,
-          trees,
-          exports,
-          treeLimits: {
-            nodes: config.queryNodes,
-            frames: config.queryFrames,
-            timeoutMs: config.queryTimeoutMs,
-          },
-          now,
-          agentSilentMs: config.agentSilentMs,
-          isDemo: config.demo,
-          levels: levelSettings,
-        },
+        queries: querySide.context,
         push: (request, search, ofTenant) =>
           receiveUpload(ingest, request, search, {
             tenant: ofTenant,

@@ -70,6 +70,15 @@ export const tenantSettings = {
     sentence:
       'How long after its receipt a profile may start, by a clock that is ahead. Beyond as with past_window.',
   },
+  query_statements: {
+    ...{ type: 'integer', default: 3, min: 1, max: 64 },
+    sentence:
+      'Statements of queries that run in the store at once, of those that STROBE_QUERY_CONCURRENCY gives to all tenants. Beyond they wait; tenants take turns.',
+  },
+  query_waiting: {
+    ...{ type: 'integer', default: 256, min: 1, max: 10_000 },
+    sentence: 'Statements of queries that may wait for their turn. Beyond: 429.',
+  },
 } satisfies Record<string, TenantSetting>
 
 export type TenantSettingName = keyof typeof tenantSettings

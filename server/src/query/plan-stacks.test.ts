@@ -36,7 +36,12 @@ let nowMs: number
 beforeAll(async () => {
   engine = await startEngine(defaultEngineSettings(join(folder, 'engine')), quiet)
   client = createStoreClient(engine.address, { requestTimeoutMs: 30_000 })
-  reader = createReader(client, { timeoutMs: 30_000, memoryBytes: 2 ** 29, rows: 100_000, concurrency: 4 })
+  reader = createReader(client, {
+    timeoutMs: 30_000,
+    memoryBytes: 2 ** 29,
+    rows: 100_000,
+    gate: { places: 4, longPlaces: 4, tenantPlaces: () => 4, tenantWaiting: () => 100, waitMs: 60_000 },
+  })
   await migrate(client)
 }, 60_000)
 afterAll(async () => {

@@ -33,7 +33,12 @@ beforeAll(async () => {
   engine = await startEngine(defaultEngineSettings(folder), quiet)
   client = createStoreClient(engine.address, { requestTimeoutMs: 30_000 })
   await migrate(client)
-  const reader = createReader(client, { timeoutMs: 30_000, memoryBytes: 1e9, rows: 1e6, concurrency: 2 })
+  const reader = createReader(client, {
+    timeoutMs: 30_000,
+    memoryBytes: 1e9,
+    rows: 1e6,
+    gate: { places: 2, longPlaces: 2, tenantPlaces: () => 2, tenantWaiting: () => 100, waitMs: 60_000 },
+  })
   // Trees are not built here.
   context = { reader, now: () => (start + 100 * hour) * 1000 } as Partial<QueryContext> as QueryContext
 }, 60_000)

@@ -76,7 +76,7 @@ test('a query that is dropped stops in the thread', async () => {
   worker = createTreeWorker(
     { cacheBytes: 2 ** 26 },
     {
-      onJob(_kind, _busyMs, failure) {
+      onJob({ failure }) {
         ended.push(failure)
         done.resolve()
       },

@@ -22,14 +22,27 @@ export interface TreeWorker {
 
 export interface TreeWorkerHooks {
   /** After each job. */
-  onJob?(kind: string, busyMs: number, failure: string, stats: WorkerStats): void
-  /** How many jobs there are now. */
+  onJob?(job: JobCost, stats: WorkerStats): void
+  /** How many the thread has now. */
   onJobs?(jobs: number): void
   onRestart?(error: Error): void
 }
 
+/** One job, once it is over, also after whoever asked had gone. */
+export interface JobCost {
+  kind: string
+  tenant: string
+  /** CPU time of the thread. */
+  busyMs: number
+  elapsedMs: number
+  /** Error code, '' when it went well. */
+  failure: string
+}
+
 interface Job {
   kind: string
+  tenant: string
+  startedAt: number
   load: Load
   resolve(answer: TreeAnswer): void
   reject(error: Error): void
@@ -37,7 +50,8 @@ interface Job {
 
 /** The thread is started by the first query, and again after it ended by a fault. */
 export function createTreeWorker(settings: WorkerSettings, hooks: TreeWorkerHooks = {}): TreeWorker {
-  const jobs = new Map<number, Job>()
+  /** Until the thread is done with them, which comes later than the answer when one is cancelled. */
+  const running = new Map<number, Job>()
   let worker: Worker | null = null
   let lastJob = 0
   let isStopped = false
@@ -62,15 +76,27 @@ export function createTreeWorker(settings: WorkerSettings, hooks: TreeWorkerHook
       {},
       { cause: error },
     )
-    for (const job of jobs.values()) job.reject(failure)
-    jobs.clear()
+    for (const job of running.values()) job.reject(failure)
+    running.clear()
+    hooks.onJobs?.(0)
   }
 
   function receive(from: Worker, message: FromWorker): void {
-    const job = jobs.get(message.job)
+    const job = running.get(message.job)
     if (message.type !== 'load') {
-      const failure = message.type === 'failed' ? message.error.code : ''
-      hooks.onJob?.(job?.kind ?? 'cancelled', message.busyMs, failure, message.stats)
+      running.delete(message.job)
+      hooks.onJobs?.(running.size)
+      if (job)
+        hooks.onJob?.(
+          {
+            kind: job.kind,
+            tenant: job.tenant,
+            busyMs: message.busyMs,
+            elapsedMs: performance.now() - job.startedAt,
+            failure: message.type === 'failed' ? message.error.code : '',
+          },
+          message.stats,
+        )
     }
     if (!job) return
     switch (message.type) {
@@ -104,12 +130,13 @@ export function createTreeWorker(settings: WorkerSettings, hooks: TreeWorkerHook
       const id = ++lastJob
       const onAbort = () => {
         send(used, { type: 'cancel', job: id })
-        jobs.get(id)?.reject(cancelled())
+        running.get(id)?.reject(cancelled())
       }
       try {
         const answer = await new Promise<TreeAnswer>((resolve, reject) => {
-          jobs.set(id, { kind: request.work.kind, load, resolve, reject })
-          hooks.onJobs?.(jobs.size)
+          const { tenant, work } = request
+          running.set(id, { kind: work.kind, tenant, startedAt: performance.now(), load, resolve, reject })
+          hooks.onJobs?.(running.size)
           signal?.addEventListener('abort', onAbort, { once: true })
           const own = ownBuffer(sums)
           send(used, { type: 'start', job: id, request, sums: own }, [own.buffer as ArrayBuffer])
@@ -117,8 +144,6 @@ export function createTreeWorker(settings: WorkerSettings, hooks: TreeWorkerHook
         return answer as never
       } finally {
         signal?.removeEventListener('abort', onAbort)
-        jobs.delete(id)
-        hooks.onJobs?.(jobs.size)
       }
     },
     async stop() {

@@ -11,7 +11,8 @@ const quiet = { info() {}, warn() {}, error() {} }
 let folder: string
 let engine: Engine
 let client: StoreClient
-const limits = { timeoutMs: 1000, memoryBytes: 50_000_000, rows: 1000, concurrency: 1 }
+const gate = { places: 1, longPlaces: 1, tenantPlaces: () => 1, tenantWaiting: () => 10, waitMs: 60_000 }
+const limits = { timeoutMs: 1000, memoryBytes: 50_000_000, rows: 1000, gate }
 let reader: Reader
 
 beforeAll(async () => {
@@ -55,7 +56,7 @@ test.each([
     'memory',
     'SELECT length(groupArray(toString(number))) FROM numbers(50000000)',
     'QUERY_TOO_LARGE',
-    /STROBE_QUERY_MEMORY/,
+    /needed [\d.]+ [KMG]iB, the limit is 50000000 bytes of memory \(STROBE_QUERY_MEMORY/,
   ],
   ['a wrong statement', 'SELECT nonsense', 'STORE_FAILED', /statement test/],
 ])('%s: %s ends with %s', async (_name, sql, code, message) => {

@@ -1,13 +1,29 @@
 import type { ClickHouseClient } from '@clickhouse/client'
 import { CodedError } from '../../errors.ts'
+import { FairGate, type GateLimits, type GateRequest } from './gate.ts'
 import type { Statement } from './statement.ts'
 
 export interface ReadLimits {
   timeoutMs: number
   memoryBytes: number
   rows: number
-  /** Statements at once; others wait in order. */
-  concurrency: number
+  /** Who may run beside whom; the others wait. */
+  gate: GateLimits
+}
+
+/** One statement, once it is over. */
+export interface StatementCost {
+  statement: string
+  tenant: string
+  /** In the store, without the wait for a place there. */
+  elapsedMs: number
+  waitedMs: number
+  /** As the store counts them; 0 when it does not, as the embedded engine for binary answers. */
+  rowsRead: number
+  bytesRead: number
+  answerBytes: number
+  /** Error code, '' when it went well. */
+  failure: string
 }
 
 /** What one query cost so far; statements of the same query add to the same object. */
@@ -32,13 +48,16 @@ export interface Reader {
   bytes(statement: Statement, usage: ReadUsage, signal: AbortSignal | undefined): Promise<Buffer>
 }
 
-/** observe is called once per statement, for metrics. */
+// From here on a statement may keep others waiting for seconds.
+const longRangeSeconds = 6 * 3600
+
+/** observe is called once per statement, for logs and metrics. */
 export function createReader(
   client: ClickHouseClient,
   limits: ReadLimits,
-  observe: (statement: string, elapsedMs: number, failure: string) => void = () => {},
+  observe: (cost: StatementCost) => void = () => {},
 ): Reader {
-  const gate = createGate(limits.concurrency)
+  const gate = new FairGate(limits.gate)
   const settings = [
     `max_execution_time = ${Math.max(1, Math.ceil(limits.timeoutMs / 1000))}`,
     `max_memory_usage = ${limits.memoryBytes}`,
@@ -55,21 +74,41 @@ export function createReader(
 
   async function run<T>(
     statement: Statement,
+    usage: ReadUsage,
     signal: AbortSignal | undefined,
-    work: (query: string) => Promise<T>,
+    work: (query: string) => Promise<{ answer: T; answerBytes: number; summary: Summary }>,
   ): Promise<T> {
-    const leave = await gate(signal)
-    const startedAt = performance.now()
+    const askedAt = performance.now()
+    let startedAt = Number.NaN
+    let leave = () => {}
+    let cost = { answerBytes: 0, summary: { rows: 0, bytes: 0 } }
     let failure = ''
     try {
-      return await work(`${statement.sql} SETTINGS ${settings}`)
+      leave = await gate.enter(placeOf(statement), signal)
+      startedAt = performance.now()
+      const { answer, ...costs } = await work(`${statement.sql} SETTINGS ${settings}`)
+      cost = costs
+      usage.rowsRead += cost.summary.rows
+      usage.bytesRead += cost.summary.bytes
+      return answer
     } catch (error) {
       const coded = codedFailure(error, statement, limits, signal)
       failure = coded.code
       throw coded
     } finally {
       leave()
-      observe(statement.name, performance.now() - startedAt, failure)
+      const now = performance.now()
+      const hasRun = !Number.isNaN(startedAt)
+      observe({
+        statement: statement.name,
+        tenant: String(statement.params.tenant ?? ''),
+        elapsedMs: hasRun ? now - startedAt : 0,
+        waitedMs: (hasRun ? startedAt : now) - askedAt,
+        rowsRead: cost.summary.rows,
+        bytesRead: cost.summary.bytes,
+        answerBytes: cost.answerBytes,
+        failure,
+      })
     }
   }
 
@@ -79,7 +118,7 @@ export function createReader(
       usage: ReadUsage,
       signal: AbortSignal | undefined,
     ): Promise<Row[]> =>
-      run(statement, signal, async query => {
+      run(statement, usage, signal, async query => {
         const result = await client.query({
           query,
           query_params: statement.params,
@@ -87,12 +126,12 @@ export function createReader(
           clickhouse_settings: requestSettings(statement),
           ...(signal ? { abort_signal: signal } : {}),
         })
-        const rows = (await result.json()) as unknown as Row[]
-        addSummary(usage, result.response_headers['x-clickhouse-summary'], rows.length)
-        return rows
+        const answer = (await result.json()) as unknown as Row[]
+        const summary = readSummary(result.response_headers['x-clickhouse-summary'], answer.length)
+        return { answer, answerBytes: 0, summary }
       }),
     bytes: (statement, usage, signal) =>
-      run(statement, signal, async query => {
+      run(statement, usage, signal, async query => {
         const { stream, response_headers } = await client.exec({
           query: `${query} FORMAT RowBinary`,
           query_params: statement.params,
@@ -101,23 +140,30 @@ export function createReader(
         })
         const chunks: Buffer[] = []
         for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk)
-        addSummary(usage, response_headers['x-clickhouse-summary'], 0)
-        return Buffer.concat(chunks)
+        const answer = Buffer.concat(chunks)
+        const summary = readSummary(response_headers['x-clickhouse-summary'], 0)
+        return { answer, answerBytes: answer.length, summary }
       }),
   }
 }
 
-function addSummary(usage: ReadUsage, header: string | string[] | undefined, answered: number): void {
-  const summary = readSummary(header, answered)
-  usage.rowsRead += summary.rows
-  usage.bytesRead += summary.bytes
+/** The store says how much it was about to use: `would use 1.21 GiB`. */
+function observedMemory(message: string | undefined): string {
+  return /would use ([\d.]+ \w+)/.exec(message ?? '')?.[1] ?? 'more'
+}
+
+function placeOf({ params }: Statement): GateRequest {
+  const range = Number(params.to ?? 0) - Number(params.from ?? 0)
+  return { tenant: String(params.tenant ?? ''), isLong: range >= longRangeSeconds }
+}
+
+interface Summary {
+  rows: number
+  bytes: number
 }
 
 /** Without a summary what was answered is the only count there is. */
-function readSummary(
-  header: string | string[] | undefined,
-  answered: number,
-): { rows: number; bytes: number } {
+function readSummary(header: string | string[] | undefined, answered: number): Summary {
   if (typeof header !== 'string') return { rows: answered, bytes: 0 }
   try {
     const summary = JSON.parse(header) as Record<string, string>
@@ -150,21 +196,21 @@ function codedFailure(
       return new CodedError(
         'QUERY_TOO_SLOW',
         `the query ran longer than ${limits.timeoutMs} ms (STROBE_QUERY_TIMEOUT); take a shorter range or fewer series`,
-        { statement: statement.name, limitMs: limits.timeoutMs },
+        { statement: statement.name, limitMs: limits.timeoutMs, observed: `over ${limits.timeoutMs} ms` },
         cause,
       )
     case '241':
       return new CodedError(
         'QUERY_TOO_LARGE',
-        `the query needed more than ${limits.memoryBytes} bytes of memory (STROBE_QUERY_MEMORY); take a shorter range or fewer series`,
-        { statement: statement.name, limitBytes: limits.memoryBytes },
+        `the query needed ${observedMemory(message)}, the limit is ${limits.memoryBytes} bytes of memory (STROBE_QUERY_MEMORY); take a shorter range or fewer series`,
+        { statement: statement.name, limitBytes: limits.memoryBytes, observed: observedMemory(message) },
         cause,
       )
     case '396':
       return new CodedError(
         'QUERY_TOO_LARGE',
         `the query answers with more than ${limits.rows} rows (STROBE_QUERY_ROWS); take a shorter range or fewer series`,
-        { statement: statement.name, limitRows: limits.rows },
+        { statement: statement.name, limitRows: limits.rows, observed: `over ${limits.rows} rows` },
         cause,
       )
     case '427':
@@ -188,48 +234,4 @@ function codedFailure(
     { statement: statement.name },
     cause,
   )
-}
-
-/** A counting gate, first come first served; waiting ends when the signal fires. */
-function createGate(places: number): (signal: AbortSignal | undefined) => Promise<() => void> {
-  let free = places
-  const waiting: (() => void)[] = []
-  const leave = () => {
-    const next = waiting.shift()
-    if (next) next()
-    else free++
-  }
-  return async signal => {
-    if (signal?.aborted) throw cancelled()
-    if (free > 0) {
-      free--
-      return once(leave)
-    }
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = () => {
-        waiting.splice(waiting.indexOf(enter), 1)
-        reject(cancelled())
-      }
-      const enter = () => {
-        signal?.removeEventListener('abort', onAbort)
-        resolve()
-      }
-      waiting.push(enter)
-      signal?.addEventListener('abort', onAbort, { once: true })
-    })
-    return once(leave)
-  }
-}
-
-function once(action: () => void): () => void {
-  let isDone = false
-  return () => {
-    if (isDone) return
-    isDone = true
-    action()
-  }
-}
-
-function cancelled(): CodedError {
-  return new CodedError('QUERY_CANCELLED', 'the query was cancelled because the client went away')
 }
