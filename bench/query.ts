@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { seededRandom } from '../cli/src/demo/random.ts'
+import { levelNames } from '../server/src/storage/levels/level.ts'
 import type { Bench } from './bench.ts'
 import { type Figure, figure } from './figure.ts'
 import { makeRequest, makeService } from './fleet.ts'
+import { copyDays, countProfiles, sumLevels } from './levels.ts'
 import { type BenchServer, startBenchServer } from './server.ts'
 
 interface Scale {
@@ -27,7 +29,8 @@ const type = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'
 /** What a flame graph of a service of 50 instances costs, beside the bare scan of the same rows. */
 export const queryBench: Bench = async (scaleName, note) => {
   const scale = scales[scaleName]
-  const server = await startBenchServer()
+  // Levels are summed here, when everything stands, so that their cost is known.
+  const server = await startBenchServer({ levels: 'no' })
   try {
     const lastMs = Math.floor(Date.now() / quarterMs) * quarterMs - quarterMs
     await load(server, scale, lastMs)
@@ -35,19 +38,30 @@ export const queryBench: Bench = async (scaleName, note) => {
     note(
       `${rows} samples: one quarter of an hour of ${instances} instances sent by gRPC, copied ${scale.quarters - 1} times in the store`,
     )
-    const ranges = [
-      { name: '15min', fromMs: lastMs, budget: 150 },
-      { name: '24h', fromMs: lastMs + quarterMs - 86_400_000, budget: 250 },
-    ]
     const toMs = lastMs + quarterMs
+    const levels = await sumLevels(server, Date.now() + 600_000)
+    await copyDays(server, 7)
+    await settle(server)
+    const all = '{service_name="svc"}'
+    const ranges = [
+      { name: '15min', query: all, fromMs: lastMs, budget: 150 },
+      { name: '24h', query: all, fromMs: toMs - 86_400_000 + 400_000, budget: 250 },
+      { name: '7d', query: all, fromMs: toMs - 7 * 86_400_000 + 400_000, budget: 400 },
+      {
+        name: '7d_region',
+        query: '{service_name="svc",region="r1"}',
+        fromMs: toMs - 7 * 86_400_000 + 400_000,
+        budget: 1200,
+      },
+    ]
     const times = new Map(
       ranges.map(({ name }) => [name, { graph: [], scan: [] } as Record<string, number[]>]),
     )
-    for (const { fromMs } of ranges) await readFlamegraph(server, fromMs, toMs)
+    for (const { query, fromMs } of ranges) await readFlamegraph(server, query, fromMs, toMs)
     await server.eventLoopDelayMs()
     const delays: number[] = []
     for (let trial = 0; trial < scale.trials; trial++) {
-      for (const { name, fromMs } of ranges) {
+      for (const { name, query, fromMs } of ranges) {
         const { graph, scan } = times.get(name)!
         const cost = async (read: () => Promise<unknown>) => {
           const before = server.cpuSeconds()
@@ -55,12 +69,17 @@ export const queryBench: Bench = async (scaleName, note) => {
           return ((server.cpuSeconds() - before) * 1000) / scale.repeats
         }
         await server.eventLoopDelayMs()
-        graph!.push(await cost(() => readFlamegraph(server, fromMs, toMs)))
+        graph!.push(await cost(() => readFlamegraph(server, query, fromMs, toMs)))
         delays.push(await server.eventLoopDelayMs())
         scan!.push(await cost(() => scanBare(server, fromMs, toMs)))
       }
     }
     const figures: Figure[] = [figure('stored_samples', 'samples', [rows])]
+    for (const [name, { cpuSeconds, rows: written }] of Object.entries(levels))
+      figures.push(
+        figure(`sum_${name}_per_cpu_second`, 'samples', [rows / Math.max(0.01, cpuSeconds)]),
+        figure(`${name}_rows`, 'rows', [written]),
+      )
     for (const { name, budget } of ranges) {
       const { graph, scan } = times.get(name)!
       figures.push(
@@ -103,6 +122,7 @@ async function load(server: BenchServer, scale: Scale, startMs: number): Promise
           FROM (SELECT *, arrayJoin(range(${first}, ${Math.min(first + 8, scale.quarters)})) AS quarter FROM ${table}
             WHERE time >= fromUnixTimestamp(${startMs / 1000})) SETTINGS insert_deduplicate = 0`,
       })
+  await countProfiles(server)
   await settle(server)
 }
 
@@ -115,7 +135,7 @@ async function settle(server: BenchServer): Promise<void> {
     })
     if ((await result.json<{ running: number }>())[0]!.running === 0) break
   }
-  for (const table of ['samples', 'profiles', 'totals_1m'])
+  for (const table of ['samples', 'profiles', 'totals_1m', 'totals_10m', 'level_state', ...levelNames])
     await server.store.command({ query: `SYSTEM STOP MERGES ${table}` })
 }
 
@@ -127,9 +147,14 @@ async function countRows(server: BenchServer): Promise<number> {
   return (await result.json<{ rows: number }>())[0]!.rows
 }
 
-async function readFlamegraph(server: BenchServer, fromMs: number, toMs: number): Promise<void> {
+async function readFlamegraph(
+  server: BenchServer,
+  query: string,
+  fromMs: number,
+  toMs: number,
+): Promise<void> {
   const url = new URL('api/v1/flamegraph', server.url)
-  const parameters = { type: 'cpu', query: '{service_name="svc"}', from: String(fromMs), to: String(toMs) }
+  const parameters = { type: 'cpu', query, from: String(fromMs), to: String(toMs) }
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
   const response = await fetch(url)
   const answer = (await response.json()) as { total?: number }

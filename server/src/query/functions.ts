@@ -3,7 +3,7 @@ import type { ReadUsage } from '../storage/select/reader.ts'
 import type { QueryContext } from './context.ts'
 import { finishMeta, type Meta, readMeta } from './coverage.ts'
 import { resolveSelection, type SelectionInput } from './selection.ts'
-import { buildFromSums, checkView, readStackSums, rootLabel, type View } from './trees.ts'
+import { buildFromSums, checkView, readFunctionSums, type View } from './trees.ts'
 
 export interface FunctionsAnswer {
   unit: string
@@ -41,17 +41,10 @@ export async function queryFunctions(
   checkView(input)
   const scope = await resolveSelection(context, tenant, input, usage, signal)
   const build = async () => {
-    const sums = await readStackSums(context, scope, rootLabel(input), usage, signal)
     const { sort, limit, search } = input
-    return buildFromSums(
-      context,
-      scope,
-      sums,
-      input,
-      { kind: 'functions', sort, limit, search },
-      usage,
-      signal,
-    )
+    const { sums, stacks } = await readFunctionSums(context, scope, input, usage, signal)
+    const work = { kind: 'functions', sort, limit, search, ...(sums ? { sums } : {}) } as const
+    return buildFromSums(context, scope, stacks, input, work, usage, signal)
   }
   const [{ functions, omitted, total, whole, wholeExact, totalExact }, meta] = await Promise.all([
     build(),

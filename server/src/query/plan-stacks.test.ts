@@ -19,13 +19,17 @@ import {
 import { migrate } from '../storage/migrate.ts'
 import { createReader, type Reader, type ReadUsage } from '../storage/select/reader.ts'
 import type { LabelMatcher, Scope } from '../storage/select/statement.ts'
-import { assemblePlan, type PlanContext, planStackSums } from './plan-stacks.ts'
+import type { QueryContext } from './context.ts'
+import { queryFunctions } from './functions.ts'
+import { assemblePlan, planStackSums } from './plan-stacks.ts'
+import { createTreeWorker } from './tree/workers.ts'
 
 const quiet = { info() {}, warn() {}, error() {} }
 const folder = mkdtempSync(join(tmpdir(), 'strobe-plan-'))
 const startMs = Date.UTC(2026, 10, 1, 10)
 const hourMs = 3_600_000
 const settings = { ...defaultLevelSettings(), pauseRatio: 0, retryMs: 0 }
+const trees = createTreeWorker({ cacheBytes: 2 ** 24 })
 let engine: Engine
 let client: StoreClient
 let reader: Reader
@@ -45,6 +49,7 @@ beforeAll(async () => {
   await migrate(client)
 }, 60_000)
 afterAll(async () => {
+  await trees.stop()
   await client.close()
   await engine.stop()
   rmSync(folder, { recursive: true, force: true })
@@ -78,8 +83,17 @@ function openJob(cut: { step: string; level: LevelName } | null = null): LevelJo
   })
 }
 
-function contextOf(levels: boolean): PlanContext {
-  return { reader, now: () => nowMs, ...(levels ? { levels: settings } : {}) }
+function contextOf(levels: boolean): QueryContext {
+  return {
+    reader,
+    trees,
+    exports: trees,
+    treeLimits: { nodes: 1_000_000, frames: 10_000_000, timeoutMs: 30_000 },
+    now: () => nowMs,
+    agentSilentMs: 60_000,
+    isDemo: false,
+    ...(levels ? { levels: settings } : {}),
+  }
 }
 
 /** Sums by stack; with a label by `value stack`. */
@@ -156,12 +170,41 @@ async function check(
   return planned.levels
 }
 
+/** The table of functions through levels, beside what was written. */
+async function checkFunctions(fromMs: number, toMs: number, matchers: LabelMatcher[]): Promise<string[]> {
+  const from = Math.floor(fromMs / 1000) * 1000
+  const to = Math.ceil(toMs / 1000) * 1000
+  const query = `{${matchers.map(({ name, op, value }) => `${name}${op}"${value}"`).join(',')}}`
+  const input = { type: cpuType, query, from: String(from), to: String(to), search: '', limit: 10_000 }
+  const view = { group: 'function', focus: '', hide: '' }
+  const answer = await queryFunctions(
+    contextOf(true),
+    'default',
+    { ...input, ...view, sort: 'self' },
+    undefined,
+  )
+  const known = store.functionSums(
+    profile =>
+      profile.type === cpuType && profile.timeMs >= from && profile.timeMs < to && matches(profile, matchers),
+  )
+  const shown = answer.functions.map(({ name, file, module, kind }) => `${name} ${file} ${module} ${kind}`)
+  expect([...shown].sort()).toEqual(Object.keys(known).sort())
+  // Answers are doubles.
+  for (const [at, name] of shown.entries()) {
+    expect(Math.abs(answer.functions[at]!.self / Number(known[name]![0] || 1n) - 1)).toBeLessThan(
+      known[name]![0] === 0n ? 2 : 1e-12,
+    )
+    expect(Math.abs(answer.functions[at]!.total / Number(known[name]![1]) - 1)).toBeLessThan(1e-12)
+  }
+  return answer.meta.levels ?? []
+}
+
 test('random data, edges, late batches, kills and jobs at once: levels answer as samples do', async () => {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!
   const read: Record<string, number> = {}
   nowMs = startMs + 3 * hourMs
   await store.write(client, 200, startMs, nowMs)
-  for (let round = 0; round < 12; round++) {
+  for (let round = 0; round < 9; round++) {
     nowMs += Math.floor(0.6 * hourMs * random())
     const isLate = random() < 0.3
     const fromMs = isLate ? startMs + random() * (nowMs - startMs) : nowMs - 0.6 * hourMs
@@ -182,12 +225,16 @@ test('random data, edges, late batches, kills and jobs at once: levels answer as
       const label = random() < 0.6 ? null : pick(['service_version', 'k8s_pod_name', 'none'])
       return check(from, to, random() < 0.9 ? cpuType : heapType, matchers, label)
     })
+    for (let query = 0; query < 3; query++) {
+      const fromMs = startMs + Math.floor(random() * 2) * hourMs
+      queries.push(checkFunctions(fromMs, fromMs + (1 + 3 * random()) * hourMs, pick(byGroup)))
+    }
     for (const level of (await Promise.all(queries)).flat()) read[level] = (read[level] ?? 0) + 1
   }
   // Otherwise nothing was proved.
-  for (const level of ['samples', 'group_10m', 'group_1h', 'series_1h'])
-    expect(read[level]).toBeGreaterThan(4)
-}, 60_000)
+  for (const level of ['samples', 'group_10m', 'group_1h', 'series_1h', 'functions_1h'])
+    expect(read[level]).toBeGreaterThan(2)
+}, 120_000)
 
 test('a settled range is read from levels alone', async () => {
   await store.write(client, 400, startMs, startMs + 3 * hourMs)
@@ -228,18 +275,53 @@ test('a late profile of one service leaves the others to their levels', async ()
   await check(startMs, startMs + 3 * hourMs, cpuType, byGroup[3]!)
 })
 
+test('functions are read from levels', async () => {
+  await store.write(client, 400, startMs, startMs + 3 * hourMs)
+  nowMs = startMs + 4 * hourMs
+  await openJob().look()
+  expect(await checkFunctions(startMs, startMs + 3 * hourMs, byGroup[1]!)).toEqual(['functions_1h'])
+  expect(await checkFunctions(startMs, startMs + 3 * hourMs, byGroup[4]!)).toEqual(['functions_1h'])
+  expect(await checkFunctions(startMs, startMs + 2.5 * hourMs + 5000, byGroup[0]!)).toEqual([
+    'functions_1h',
+    'group_10m',
+    'samples',
+  ])
+  expect(await checkFunctions(startMs, startMs + 3 * hourMs, bySeries[0]!)).toEqual(['series_1h'])
+  // Where functions were not summed, stacks are.
+  await client.command({
+    query:
+      "ALTER TABLE level_state DELETE WHERE level = 'functions_1h' AND time = fromUnixTimestamp({time:UInt32}) SETTINGS mutations_sync = 2",
+    query_params: { time: startMs / 1000 + 3600 },
+  })
+  expect(await checkFunctions(startMs, startMs + 3 * hourMs, byGroup[0]!)).toEqual([
+    'functions_1h',
+    'group_1h',
+  ])
+})
+
+test('a range without profiles is empty', async () => {
+  nowMs = startMs + 4 * hourMs
+  expect(await check(startMs, startMs + 2 * hourMs, cpuType, [])).toEqual(['samples'])
+  expect(await checkFunctions(startMs, startMs + 2 * hourMs, [])).toEqual(['samples'])
+})
+
 test('what a plan is made of: hours, ten minutes where there are none, samples for the rest', () => {
   const h = 3600
   const hours = { from: h, to: 4 * h }
   expect(
-    assemblePlan({ from: h - 700, to: 4 * h + 5 }, hours, [
-      ['group_10m', h - 600, ['7'], []],
-      ['group_1h', h, ['1', '2'], []],
-      // Nothing stands in hour 2, but in ten of its minutes; hour 3 lacks one service.
-      ['group_1h', 2 * h, [], ['api', 'web']],
-      ['group_10m', 2 * h + 600, ['8'], []],
-      ['group_1h', 3 * h, ['3'], ['web']],
-    ]),
+    assemblePlan(
+      { from: h - 700, to: 4 * h + 5 },
+      hours,
+      [
+        ['group_10m', h - 600, ['7'], []],
+        ['group_1h', h, ['1', '2'], []],
+        // Nothing stands in hour 2, but in ten of its minutes; hour 3 lacks one service.
+        ['group_1h', 2 * h, [], ['api', 'web']],
+        ['group_10m', 2 * h + 600, ['8'], []],
+        ['group_1h', 3 * h, ['3'], ['web']],
+      ],
+      ['group_1h'],
+    ),
   ).toEqual({
     levels: [
       { level: 'group_1h', range: { from: h, to: 4 * h }, runIds: ['1', '2', '3'] },

@@ -4,6 +4,7 @@ import { selectStackAmounts } from '../storage/select/amounts.ts'
 import {
   type LevelPlan,
   type PeriodRow,
+  selectLevelFunctions,
   selectPeriods,
   selectPlannedStackSums,
 } from '../storage/select/level-statements.ts'
@@ -39,11 +40,32 @@ export async function planStackSums(
   const names = scope.matchers.map(({ name }) => name)
   if (label !== null) names.push(label)
   const long = areGroupLabels(names) ? 'group_1h' : 'series_1h'
-  const plan = areLevelLabels(names) ? await planLevels(context, scope, long, usage, signal) : null
+  const plan = areLevelLabels(names) ? await planLevels(context, scope, [long], usage, signal) : null
   if (plan) return selectPlannedStackSums(scope, plan, label)
   usage.levels = ['samples']
   const kind = valueKindOf(parseProfileTypeId(scope.type))
   return kind === 'sum' && label === null ? selectStackSums(scope) : selectStackAmounts(scope, kind, label)
+}
+
+/**
+ * The statements that sum a scope by function: `functions` from levels, `stacks` for the rest, null where none is left.
+ * null when levels have no functions of it: then all are summed as stacks.
+ */
+export async function planFunctionSums(
+  context: PlanContext,
+  scope: Scope & { type: string },
+  usage: ReadUsage,
+  signal: AbortSignal | undefined,
+): Promise<{ functions: Statement; stacks: Statement | null } | null> {
+  if (!areGroupLabels(scope.matchers.map(({ name }) => name))) return null
+  const plan = await planLevels(context, scope, ['functions_1h', 'group_1h'], usage, signal)
+  const functions = plan?.levels.find(({ level }) => level === 'functions_1h')
+  if (!plan || !functions) return null
+  const rest = { ...plan, levels: plan.levels.filter(part => part !== functions) }
+  return {
+    functions: selectLevelFunctions(scope, functions),
+    stacks: rest.levels.length + rest.raw.length > 0 ? selectPlannedStackSums(scope, rest, null) : null,
+  }
 }
 
 /** Whether groups of series keep these labels apart: then their sums answer what those of series would. */
@@ -57,13 +79,13 @@ function areLevelLabels(names: string[]): boolean {
 }
 
 /**
- * What of a scope's range is read from hours of the level `long` and from ten minutes; null when only samples
- * answer. Says in usage which tables a plan reads.
+ * What of a scope's range is read from hours, of the first of some levels that has them, and from ten minutes; null
+ * when only samples answer. Says in usage which tables a plan reads.
  */
 async function planLevels(
   context: PlanContext,
   scope: Scope,
-  long: LevelName,
+  long: LevelName[],
   usage: ReadUsage,
   signal: AbortSignal | undefined,
 ): Promise<LevelPlan | null> {
@@ -71,10 +93,10 @@ async function planLevels(
   if (!context.levels || range.to - range.from < leastSeconds) return null
   if (types.length !== 1 || !isLeveled(types[0]!)) return null
   const nowSeconds = Math.floor(context.now() / 1000)
-  const hours = inner(range, levels[long].seconds)
-  const wanted = [{ level: long, ranges: hours ? [hours] : [] }]
+  const hours = inner(range, 3600)
+  const wanted = long.map(level => ({ level, ranges: hours ? [hours] : [] }))
   // Of labels that make no groups there are no ten-minute sums.
-  if (long === 'group_1h') {
+  if (long.includes('group_1h')) {
     const kept = { from: nowSeconds - Math.floor(context.levels.shortKeepMs / 1000), to: range.to }
     const ends = hours
       ? [
@@ -88,16 +110,24 @@ async function planLevels(
   const asked = wanted.filter(({ ranges }) => ranges.length > 0)
   if (asked.length === 0) return null
   const rows = await context.reader.rows<PeriodRow>(selectPeriods(scope, asked), usage, signal)
-  const plan = assemblePlan(range, hours, rows)
-  if (plan.levels.length === 0 && plan.raw.length > 0) return null
+  const plan = assemblePlan(range, hours, rows, long)
+  if (plan.levels.length === 0) return null
   usage.levels = [
     ...new Set([...plan.levels.map(({ level }) => level), ...(plan.raw.length > 0 ? ['samples'] : [])]),
   ]
   return plan
 }
 
-/** hours: whole hours of the range that were asked for; those without a row have no profiles. */
-export function assemblePlan(range: SecondRange, hours: SecondRange | null, rows: PeriodRow[]): LevelPlan {
+/**
+ * hours: whole hours of the range that were asked for; those without a row have no profiles. long: levels of hours, the
+ * first that has most of one is read.
+ */
+export function assemblePlan(
+  range: SecondRange,
+  hours: SecondRange | null,
+  rows: PeriodRow[],
+  long: LevelName[],
+): LevelPlan {
   const parts = new Map<LevelName, { range: SecondRange; runIds: string[] }>()
   const take = (level: LevelName, period: SecondRange, runIds: string[]) => {
     const part = parts.get(level)
@@ -117,9 +147,18 @@ export function assemblePlan(range: SecondRange, hours: SecondRange | null, rows
         { from: hours.to, to: range.to },
       ]
     : [range]
+  const best = new Map<number, PeriodRow>()
   for (const row of rows) {
+    if (levels[row[0]].seconds !== 3600) continue
+    const known = best.get(row[1])
+    const isBetter =
+      !known ||
+      row[3].length < known[3].length ||
+      (row[3].length === known[3].length && long.indexOf(row[0]) < long.indexOf(known[0]))
+    if (isBetter) best.set(row[1], row)
+  }
+  for (const row of best.values()) {
     const [level, , runIds, services] = row
-    if (levels[level].seconds !== 3600) continue
     const areFew =
       services.length <= maxHoleNames && services.every(service => service.length <= maxHoleNameLength)
     if (runIds.length === 0 || !areFew) left.push(periodOf(row))

@@ -4,7 +4,7 @@ import type { Scope } from '../storage/select/statement.ts'
 import { selectFrames, selectFunctions, selectStacks } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
 import { type CoverageRow, kindOf, wholeRange } from './coverage.ts'
-import { planStackSums } from './plan-stacks.ts'
+import { planFunctionSums, planStackSums } from './plan-stacks.ts'
 import { compileRegex } from './regex.ts'
 import { namedServices } from './selection.ts'
 import type { Group, TreeAnswer, TreeRequest, TreeWork } from './tree/protocol.ts'
@@ -55,6 +55,28 @@ export async function readStackSums(
   const [levels, [row]] = await Promise.all([rows, covered])
   // Levels begin and end at whole seconds.
   return { rows: levels, divisor: Math.max(1, Math.round((row?.[4] ?? 0) / 1000)) }
+}
+
+/**
+ * Sums by function where levels have them, and stacks for the rest. Levels know functions as they are: of any other
+ * view all are stacks.
+ */
+export async function readFunctionSums(
+  context: QueryContext,
+  scope: Scope & { type: string },
+  view: View,
+  usage: ReadUsage,
+  signal: AbortSignal | undefined,
+): Promise<{ sums: Uint8Array | null; stacks: StackSumRows }> {
+  const isPlain = view.group === 'function' && view.focus === '' && view.hide === ''
+  const plan = isPlain ? await planFunctionSums(context, scope, usage, signal) : null
+  if (!plan)
+    return { sums: null, stacks: await readStackSums(context, scope, rootLabel(view), usage, signal) }
+  const [sums, rows] = await Promise.all([
+    context.reader.bytes(plan.functions, usage, signal),
+    plan.stacks ? context.reader.bytes(plan.stacks, usage, signal) : Buffer.alloc(0),
+  ])
+  return { sums, stacks: { rows, divisor: 1 } }
 }
 
 /** Puts sums of readStackSums together as the work asks. */

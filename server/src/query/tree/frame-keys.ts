@@ -42,9 +42,9 @@ export class FrameKeys {
     this.#filters = filters
   }
 
-  /** A frame that stands for none in the store. */
+  /** A frame that stands for none in the store; a stored one that looks the same is the same. */
   fixed(frame: TreeFrame): number {
-    return this.#keyFor(frame, null, `fixed\0${frame.name}`)
+    return this.#keyFor(frame)
   }
 
   /** Columns of a generation, with room for all of its frames; keys are filled by look(). */

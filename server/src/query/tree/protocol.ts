@@ -15,7 +15,14 @@ export interface TreeLimits {
 
 export type TreeWork =
   | { kind: 'flamegraph'; nodes: number; depth: number; at: string }
-  | { kind: 'functions'; sort: 'self' | 'total'; limit: number; search: string }
+  | {
+      kind: 'functions'
+      sort: 'self' | 'total'
+      limit: number
+      search: string
+      /** RowBinary of functions that were summed before, beside the stacks; see readFunctionSums. */
+      sums?: Uint8Array
+    }
   | { kind: 'file'; format: ExportFormat; facts: ExportFacts }
 
 export const exportFormats = ['pprof', 'folded', 'speedscope', 'json'] as const

@@ -41,6 +41,13 @@ export class FunctionSink implements StackSink {
     }
   }
 
+  /** What was summed before, elsewhere. */
+  addSums(key: number, self: number, total: number): void {
+    if (key >= this.self.length) this.#grow(key + 1)
+    this.self[key]! += self
+    this.total[key]! += total
+  }
+
   #grow(size: number): void {
     this.self = withRoom(this.self, size)
     this.total = withRoom(this.total, size)

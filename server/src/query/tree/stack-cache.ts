@@ -64,6 +64,32 @@ export class StackCache {
     return this.#young.frames.find(low, high, owner) >= 0 || this.#old.frames.find(low, high, owner) >= 0
   }
 
+  /** The index of a frame in `found`, -1 when it is not here. */
+  findFrame(low: number, high: number, owner: number): number {
+    const known = this.#young.frames.find(low, high, owner)
+    if (known >= 0) {
+      this.found = this.#young
+      return known
+    }
+    const old = this.#old.frames.find(low, high, owner)
+    if (old < 0) return -1
+    const source = this.#old
+    this.#makeRoom()
+    this.found = this.#young
+    return this.#young.copyFrame(source, old)
+  }
+
+  /** Keeps a frame that is not here; its index in `found`. makeFrame as in add. */
+  addFrame(
+    low: number,
+    high: number,
+    makeFrame: (into: Generation, low: number, high: number) => number,
+  ): number {
+    this.#makeRoom()
+    this.found = this.#young
+    return makeFrame(this.#young, low, high)
+  }
+
   /**
    * Keeps a stack that is not here; its index in `found`. frames: id halves, leaf first.
    * makeFrame adds a frame that no generation has to the one given and returns its index, -1 when it cannot:

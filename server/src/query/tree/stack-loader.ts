@@ -61,6 +61,31 @@ export async function loadStacks(
   for (let place = 0; place < isFound.length; place++) if (isFound[place] === 0) use(place, null, -1)
 }
 
+/**
+ * Reads frames that the cache does not have, keeps them and hands each on at once, as loadStacks does; one that is
+ * not stored is handed on as what stands for it.
+ *
+ * ids: halves, low first, each once. Calls must not overlap on one cache.
+ */
+export async function loadFrames(
+  cache: StackCache,
+  owner: number,
+  ids: Uint32Array,
+  load: Load,
+  use: (place: number, generation: Generation, frame: number) => void,
+): Promise<void> {
+  const wanted = new IdTable()
+  for (let half = 0; half < ids.length; half += 2) wanted.add(ids[half]!, ids[half + 1]!, 0)
+  const rows = new FrameRows()
+  await rows.load(wanted, load)
+  for (let half = 0; half < ids.length; half += 2) {
+    const frame = cache.addFrame(ids[half]!, ids[half + 1]!, (into, low, high) =>
+      rows.make(into, low, high, owner),
+    )
+    use(half / 2, cache.found, frame)
+  }
+}
+
 /** Frames and functions as the store answered, by id. */
 class FrameRows {
   readonly #frames = new IdTable()

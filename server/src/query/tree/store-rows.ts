@@ -97,6 +97,43 @@ export function readExactSums(bytes: Uint8Array, hasRoots: boolean): bigint[] {
   return sums
 }
 
+/** Functions by a frame of theirs, each once. */
+export interface FunctionSums {
+  count: number
+  /** count x 2: halves of the frame's id. */
+  ids: Uint32Array
+  /** Rounded past 2^53. */
+  self: Float64Array
+  total: Float64Array
+  /** Sum of self with every digit. */
+  exactSelf: bigint
+}
+
+/** Rows of (frame_id UInt64, self Int128, total Int128). */
+export function readFunctionSums(bytes: Uint8Array): FunctionSums {
+  const rowBytes = 40
+  if (bytes.length % rowBytes !== 0)
+    throw new RangeError(`${bytes.length} bytes are not whole rows of ${rowBytes}`)
+  const count = bytes.length / rowBytes
+  const cursor = new RowCursor(bytes)
+  const sums = {
+    count,
+    ids: new Uint32Array(2 * count),
+    self: new Float64Array(count),
+    total: new Float64Array(count),
+    exactSelf: 0n,
+  }
+  for (let place = 0; place < count; place++) {
+    const at = place * rowBytes + 8
+    sums.exactSelf += (cursor.bytes.readBigInt64LE(at + 8) << 64n) + cursor.bytes.readBigUInt64LE(at)
+    sums.ids[2 * place] = cursor.uint32()
+    sums.ids[2 * place + 1] = cursor.uint32()
+    sums.self[place] = readInt128(cursor)
+    sums.total[place] = readInt128(cursor)
+  }
+  return sums
+}
+
 function readInt128(cursor: RowCursor): number {
   const { bytes, at } = cursor
   cursor.at += 16

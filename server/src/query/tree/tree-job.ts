@@ -10,8 +10,8 @@ import type { Pace } from './pace.ts'
 import type { TreeAnswer, TreeRequest } from './protocol.ts'
 import { FunctionSink, ListSink, type StackSink, TreeSink } from './sinks.ts'
 import type { StackCache } from './stack-cache.ts'
-import { idsPerLoad, type Load, loadStacks, notStored } from './stack-loader.ts'
-import { readExactSums, readStackSums, type StackSums } from './store-rows.ts'
+import { idsPerLoad, type Load, loadFrames, loadStacks, notStored } from './stack-loader.ts'
+import { readExactSums, readFunctionSums, readStackSums, type StackSums } from './store-rows.ts'
 
 export interface JobTools {
   cache: StackCache
@@ -60,6 +60,16 @@ export async function runTreeJob(
     const whole = sums.values.subarray(0, sums.count).reduce((sum, value) => sum + value, 0) / request.divisor
     const exact = exactTotals(sums, taken, request.divisor, () => readExactSums(sumBytes, label !== null))
     const totals = { whole, total, ...exact }
+    if (sink instanceof FunctionSink && work.kind === 'functions') {
+      if (work.sums) {
+        const before = await addFunctions(request.tenant, work.sums, keys, sink, tools)
+        // Nothing is divided where values add up, and without a filter total and whole are the same.
+        const all = BigInt(exact.wholeExact) + before
+        totals.whole = totals.total = Number(all)
+        totals.wholeExact = totals.totalExact = all.toString()
+      }
+      return { kind: 'functions', ...totals, ...listFunctions(sink, keys, work) }
+    }
     if (sink instanceof TreeSink) {
       const { draft } = sink
       draft.sumTotals()
@@ -85,8 +95,6 @@ export async function runTreeJob(
       const bytes = formatStacks(work.format, work.facts, stacks, weights, request.divisor)
       return { kind: 'file', ...totals, bytes }
     }
-    if (sink instanceof FunctionSink && work.kind === 'functions')
-      return { kind: 'functions', ...totals, ...listFunctions(sink, keys, work) }
     throw new TypeError(`no work is called ${work.kind}`)
   } catch (error) {
     if (error instanceof StrobeError && error.code === 'TREE_LIMIT')
@@ -201,6 +209,55 @@ async function walkStacks(
   }
   checkFrames()
   return { total, taken }
+}
+
+/** Adds functions that levels have summed; returns what they weigh by themselves. Only without focus, hide and divisor. */
+async function addFunctions(
+  tenant: string,
+  bytes: Uint8Array,
+  keys: FrameKeys,
+  sink: FunctionSink,
+  { cache, load, pace, exclusive }: JobTools,
+): Promise<bigint> {
+  const owner = cache.ownerOf(tenant)
+  const sums = readFunctionSums(bytes)
+  const take = (place: number, generation: Generation, frame: number): void => {
+    const columns = keys.of(generation)
+    const known = columns.key[frame]!
+    const key = known === -1 ? keys.look(generation, columns, frame) : known
+    sink.addSums(key, sums.self[place]!, sums.total[place]!)
+  }
+  const missing: number[] = []
+  for (let place = 0; place < sums.count; place++) {
+    const [low, high] = [sums.ids[2 * place]!, sums.ids[2 * place + 1]!]
+    if (high === 0 && low <= 1) {
+      const key = keys.fixed(low === 0 ? NO_STACK : notStored)
+      sink.addSums(key, sums.self[place]!, sums.total[place]!)
+      continue
+    }
+    const frame = cache.findFrame(low, high, owner)
+    if (frame >= 0) take(place, cache.found, frame)
+    else missing.push(place)
+    if (place % 256 === 255 && pace.isTurnOver) await pace.giveWay()
+  }
+  for (let start = 0; start < missing.length; start += idsPerLoad) {
+    const places = missing.slice(start, start + idsPerLoad)
+    await exclusive(() => {
+      // Another query may have brought some of them meanwhile.
+      const left = places.filter(place => {
+        const frame = cache.findFrame(sums.ids[2 * place]!, sums.ids[2 * place + 1]!, owner)
+        if (frame >= 0) take(place, cache.found, frame)
+        return frame < 0
+      })
+      const ids = new Uint32Array(left.flatMap(place => [sums.ids[2 * place]!, sums.ids[2 * place + 1]!]))
+      const loadPaced: Load = (kind, wanted) => pace.waitFor(load(kind, wanted))
+      return loadFrames(cache, owner, ids, loadPaced, (at, generation, frame) =>
+        take(left[at]!, generation, frame),
+      )
+    })
+    if (pace.isTurnOver) await pace.giveWay()
+  }
+  return sums.exactSelf
 }
 
 function listFunctions(

@@ -183,7 +183,7 @@ export function sumStatement(run: Run, settings: LevelSettings): { query: string
       GROUP BY service, type, period, retention, frame_id, series_id`,
   }
   return {
-    query: `${bodies[name]} SETTINGS max_threads = 1, max_insert_threads = 1, os_threads_nice_value_query = 10,
+    query: `${bodies[name]} SETTINGS max_threads = 1, max_insert_threads = 1, os_threads_nice_value_query = ${settings.niceness},
       max_memory_usage = ${settings.memoryBytes}, optimize_aggregation_in_order = 1,
       max_bytes_before_external_group_by = ${Math.floor(settings.memoryBytes / 4)}, max_bytes_ratio_before_external_group_by = 0`,
     query_params: params,

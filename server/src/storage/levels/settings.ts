@@ -15,6 +15,8 @@ export interface LevelSettings {
   retryMs: number
   /** Rows of a run that lost count are deleted so long after: queries that were planned with it have ended. */
   supersededKeepMs: number
+  /** By how much its threads give way to others, 0 to 19 as nice(1) has it. */
+  niceness: number
   /** Samples that one statement sums; more only when one service has more in one period. */
   batchSamples: number
   /** Ceiling of one statement's memory; at a quarter of it sums go to disk. */
@@ -31,6 +33,7 @@ export function defaultLevelSettings(): LevelSettings {
     pauseRatio: 1,
     retryMs: 60_000,
     supersededKeepMs: 3_600_000,
+    niceness: 10,
     batchSamples: 4_000_000,
     memoryBytes: 1_073_741_824,
   }

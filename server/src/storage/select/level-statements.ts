@@ -91,6 +91,16 @@ export function selectPlannedStackSums(scope: Scope, plan: LevelPlan, label: str
   }
 }
 
+/** RowBinary: frame_id UInt64, self Int128, total Int128. Sums over runs of functions_1h; ids as it has them. */
+export function selectLevelFunctions(scope: Scope, { range, runIds }: LevelPart): Statement {
+  const params: Statement['params'] = { tenant: scope.tenant }
+  return {
+    name: 'level_functions',
+    params,
+    sql: `SELECT frame_id, sum(self), sum(total) FROM ${fromLevel('functions_1h')} AND ${inRange(range)} AND run_id IN (${runIds.map(checkedId).join(',')})${scopeConditions(scope, params, 'group_id')} GROUP BY frame_id`,
+  }
+}
+
 type SeriesId = 'series_id' | 'group_id'
 
 /** Each part as a SELECT of columns and `value` Int128, with the id that tells its series apart. */
