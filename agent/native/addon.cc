@@ -185,23 +185,29 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
         env, "NativeSession",
         {InstanceMethod<&SessionObject::start>("start"), InstanceMethod<&SessionObject::collect>("collect"),
          InstanceMethod<&SessionObject::symbolize>("symbolize"),
-         InstanceMethod<&SessionObject::files>("files"), InstanceMethod<&SessionObject::counters>("counters"),
-         InstanceMethod<&SessionObject::stop>("stop")});
+         InstanceMethod<&SessionObject::files>("files"),
+         InstanceMethod<&SessionObject::take_wanted>("takeWantedDebugFiles"),
+         InstanceMethod<&SessionObject::debug_file_arrived>("debugFileArrived"),
+         InstanceMethod<&SessionObject::counters>("counters"), InstanceMethod<&SessionObject::stop>("stop")});
   }
 
   explicit SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {
     Napi::Env env = info.Env();
     if (info.Length() < 1 || !info[0].IsObject())
-      throw coded_error(
-          env, "ARGUMENT_INVALID: openSession takes an object with handles, symbolCacheBytes and dwarfBytes");
+      throw coded_error(env,
+                        "ARGUMENT_INVALID: openSession takes an object: handles, symbolCacheBytes, "
+                        "dwarfBytes, debugFolder");
     Napi::Object options = info[0].As<Napi::Object>();
     Napi::Object from = object_at(env, options, "handles");
     Napi::Value version = from.Get("version");
     if (!version.IsNumber() || version.As<Napi::Number>().DoubleValue() != 1)
       throw coded_error(env, "HANDLES_INVALID: handles.version must be 1");
-    NamerLimits limits;
-    limits.symbol_cache_bytes = bytes_at(env, options, "symbolCacheBytes");
-    limits.dwarf_bytes = bytes_at(env, options, "dwarfBytes");
+    NamerOptions namer;
+    namer.symbol_cache_bytes = bytes_at(env, options, "symbolCacheBytes");
+    namer.dwarf_bytes = bytes_at(env, options, "dwarfBytes");
+    Napi::Value folder = options.Get("debugFolder");
+    if (!folder.IsString()) throw coded_error(env, "ARGUMENT_INVALID: debugFolder must be a string");
+    namer.debug_folder = folder.As<Napi::String>().Utf8Value();
     SessionHandles handles;
     Napi::Object maps = object_at(env, from, "maps");
     Napi::Array names = maps.GetPropertyNames();
@@ -213,7 +219,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
     handles.side_band_events = events_at(env, from, "sideBandEvents");
     handles.kallsyms = descriptor_of(env, from.Get("kallsymsFd"), "kallsymsFd");
     std::string error;
-    session_ = Session::open(handles, limits, &error);
+    session_ = Session::open(handles, namer, &error);
     if (!session_) throw coded_error(env, error);
   }
 
@@ -264,6 +270,20 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
       file.Set("reason", list[i].reason);
       array.Set(static_cast<uint32_t>(i), file);
     }
+    return array;
+  }
+
+  Napi::Value take_wanted(const Napi::CallbackInfo& info) {
+    return to_array(info.Env(), session_->symbolizer().take_wanted());
+  }
+
+  Napi::Value debug_file_arrived(const Napi::CallbackInfo& info) {
+    if (info.Length() < 1 || !info[0].IsString())
+      throw coded_error(info.Env(), "ARGUMENT_INVALID: debugFileArrived takes a build id");
+    std::vector<uint32_t> files =
+        session_->symbolizer().debug_file_arrived(info[0].As<Napi::String>().Utf8Value());
+    Napi::Array array = Napi::Array::New(info.Env(), files.size());
+    for (size_t i = 0; i < files.size(); i++) array.Set(static_cast<uint32_t>(i), files[i]);
     return array;
   }
 

@@ -117,6 +117,11 @@ bool DwarfClient::is_worth_asking(uint32_t key) const {
   return found == strikes_.end() || found->second < kRefused;
 }
 
+void DwarfClient::forget(uint32_t key) {
+  strikes_.erase(key);
+  open_.erase(key);
+}
+
 void DwarfClient::rest() {
   reap();
   if (pid_ < 0 || clock_ns(CLOCK_MONOTONIC) - last_asked_ns_ < limits_.rest_ns) return;

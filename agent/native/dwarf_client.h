@@ -56,6 +56,8 @@ class DwarfClient {
                                                    const Open& open, uint64_t deadline_ns);
   /* False when it would be in vain to ask about this file (again). */
   bool is_worth_asking(uint32_t key) const;
+  /* The file is another one from now on, or has other debug information. */
+  void forget(uint32_t key);
   /* Ends a child that has not been asked for a while. */
   void rest();
   /* Private memory of the child in bytes, 0 without one. */

@@ -12,17 +12,24 @@
 #include <vector>
 
 #include "counters.h"
+#include "debug_files.h"
 #include "dwarf_client.h"
 #include "file_table.h"
+#include "patient_thread.h"
 #include "source_line.h"
 #include "symbols.h"
 
 namespace strobe {
 
-struct NamerLimits {
+struct NamerOptions {
   size_t symbol_cache_bytes = 0;
-  size_t dwarf_bytes = 0; /* memory of the DWARF child; 0: no DWARF is read */
+  size_t dwarf_bytes = 0;   /* memory of the DWARF child; 0: no DWARF is read */
+  std::string debug_folder; /* of debug files by build id, '' for none */
 };
+
+/* The best source of names that a file has, worst first. */
+enum class SymbolQuality : uint8_t { kNone, kDynamic, kSymbols, kDwarf };
+const char* symbol_quality_name(SymbolQuality quality);
 
 /* Lines of one address, innermost first; empty: it has no name. */
 struct NamedAddress {
@@ -31,16 +38,18 @@ struct NamedAddress {
 };
 
 /*
- * Names addresses of files: by DWARF where there is some, else by symbol tables.
+ * Names addresses of files: by DWARF where there is some, else by symbol tables; of the file itself, of the
+ * debug file that belongs to it, and of the mini debug info in it.
  *
  * A name in the symbol table helps DWARF out where that has none: assembler has lines without functions,
  * and some compilers leave out linkage names. Not thread-safe.
  */
 class FileNamer {
  public:
-  FileNamer(const NamerLimits& limits, Counters& counters);
+  FileNamer(const NamerOptions& options, std::shared_ptr<Counters> counters);
 
-  /* Opens the file, or null; called only when something of it has to be read. */
+  /* Opens the file, or null; called only when something of it has to be read, and on a thread that is given
+   * up when it hangs: it holds no references. */
   using Open = std::function<std::shared_ptr<const OpenFile>()>;
 
   /* key names the file for the life of this object; addresses: virtual ones in the file. One answer each. */
@@ -49,15 +58,30 @@ class FileNamer {
   /* Called now and then: gives back what was not used for a while. */
   void rest() { dwarf_.rest(); }
   void add_usage(std::map<std::string, uint64_t, std::less<>>* totals) const;
+  /* Build ids of files that were asked about and have no DWARF, each once. */
+  std::vector<std::string> take_wanted();
+  /* A debug file of this build id came into the folder: files with it are looked at again. Their keys. */
+  std::vector<uint32_t> debug_file_arrived(const std::string& build_id);
 
  private:
+  /* What was found about a file. */
+  struct File {
+    bool is_readable = false;
+    std::string build_id;
+    SymbolQuality quality = SymbolQuality::kNone;
+  };
   std::shared_ptr<const SymbolIndex> index_of(uint32_t key, const Open& open);
+  std::vector<int> lend_dwarf(const Open& open);
 
-  Counters& counters_;
+  std::shared_ptr<Counters> counters_;
+  std::shared_ptr<const DebugFiles> debug_files_;
   SymbolCache symbol_cache_;
   DwarfClient dwarf_;
-  std::unordered_set<uint32_t> unreadable_;
-  std::unordered_set<uint32_t> with_dwarf_;
+  PatientThread thread_;
+  std::unordered_map<uint32_t, File> files_;
+  std::vector<std::string> wanted_;
+  std::unordered_set<std::string> ever_wanted_;
+  std::vector<std::shared_ptr<const OpenFile>> lent_; /* open while the child is handed their descriptors */
 };
 
 }  // namespace strobe

@@ -4,13 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "../../bpf/profiler/types.h"
+#include "file_open.h"
 #include "unwind_tables.h"
 
 #include <algorithm>
@@ -23,55 +22,6 @@ namespace {
 constexpr size_t kMaxOpenFiles = 512;
 constexpr uint64_t kPage = 4096;
 constexpr uint32_t kMaxAttempts = 8;
-
-const char* open_error(int error) {
-  switch (error) {
-    case ENOENT:
-    case ESRCH:
-    case ENOTDIR:
-      return "OPEN_GONE";
-    case EACCES:
-    case EPERM:
-      return "OPEN_DENIED";
-    case EMFILE:
-    case ENFILE:
-      return "OPEN_NO_DESCRIPTORS";
-    default:
-      return "OPEN_FAILED";
-  }
-}
-
-/* Opens what an O_PATH descriptor names, if it is a regular file: a device or a pipe is never opened. */
-OwnedFd reopen_regular(const OwnedFd& path_fd, std::string* reason) {
-  struct stat status;
-  if (fstat(path_fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
-    *reason = "OPEN_NOT_REGULAR";
-    return OwnedFd();
-  }
-  char name[40];
-  snprintf(name, sizeof name, "/proc/self/fd/%d", path_fd.get());
-  OwnedFd fd(::open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
-  if (!fd) *reason = open_error(errno);
-  return fd;
-}
-
-/* The path inside the process's own root: an absolute symlink there must not lead to our root. */
-OwnedFd open_in_root(const char* root, const std::string& path, std::string* reason) {
-  OwnedFd root_fd(::open(root, O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!root_fd) {
-    *reason = open_error(errno);
-    return OwnedFd();
-  }
-  open_how how{};
-  how.flags = O_PATH | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  OwnedFd path_fd(static_cast<int>(syscall(SYS_openat2, root_fd.get(), path.c_str(), &how, sizeof how)));
-  if (!path_fd) {
-    *reason = open_error(errno);
-    return OwnedFd();
-  }
-  return reopen_regular(path_fd, reason);
-}
 
 bool is_same_file(const FileIdentity& identity, int fd, const ElfImage* image) {
   if (!identity.build_id.empty()) return image != nullptr && image->build_id() == identity.build_id;
@@ -246,6 +196,8 @@ std::shared_ptr<const OpenFile> FileTable::open(uint32_t id, std::string* reason
         }
         file->fd = std::move(fd);
         file->image = std::move(image);
+        file->root = attempt == 2 ? "/" : root;
+        file->path = identity.path;
         return file;
       }
       why = "OPEN_MISMATCH";

@@ -80,6 +80,9 @@ struct FilePlace {
 struct OpenFile {
   OwnedFd fd; /* -1 for the vDSO */
   std::unique_ptr<ElfImage> image;
+  /* Where files that belong to it are looked for: its process's root (or "/"), and its path there. */
+  std::string root;
+  std::string path;
 };
 
 class FileTable {

@@ -5,19 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <list>
 #include <string_view>
-#include <thread>
 
 #include "elf_image.h"
 #include "owned.h"
@@ -28,7 +24,6 @@ namespace strobe {
 namespace {
 
 constexpr auto kPatience = std::chrono::seconds(2);
-constexpr size_t kMaxHung = 4;
 constexpr size_t kMaxNames = 4096;
 constexpr size_t kMaxStatusBytes = 16384;
 constexpr size_t kMaxPackageLists = 20000;
@@ -138,15 +133,6 @@ bool is_never_executed(std::string_view path) {
 
 }  // namespace
 
-/* One job at a time; retired when it did not come back in time, and ends when it does. */
-struct ProcessFiles::Worker {
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::function<void()> job;
-  bool is_done = false;
-  bool is_retired = false;
-};
-
 /* Paths of all packages of a root, as sorted hashes. */
 struct ProcessFiles::Packages {
   struct Root {
@@ -210,60 +196,12 @@ PackageOwner ProcessFiles::Packages::owner(int root, const std::string& path) {
   return is_listed ? PackageOwner::kPackage : PackageOwner::kNone;
 }
 
-ProcessFiles::ProcessFiles()
-    : hung_(std::make_shared<std::atomic<size_t>>(0)), packages_(std::make_shared<Packages>()) {}
-
-ProcessFiles::~ProcessFiles() {
-  if (!worker_) return;
-  std::lock_guard<std::mutex> lock(worker_->mutex);
-  worker_->is_retired = true;
-  worker_->changed.notify_all();
-}
-
-bool ProcessFiles::run(std::function<void()> work) {
-  std::lock_guard<std::mutex> one_at_a_time(mutex_);
-  if (!worker_) {
-    if (hung_->load() >= kMaxHung) return false;
-    worker_ = std::make_shared<Worker>();
-    std::thread([worker = worker_] {
-      pthread_setname_np(pthread_self(), "strobe-files");
-      std::unique_lock<std::mutex> lock(worker->mutex);
-      for (;;) {
-        worker->changed.wait(lock, [&] { return worker->job || worker->is_retired; });
-        if (!worker->job) return;
-        std::function<void()> job = std::move(worker->job);
-        worker->job = nullptr;
-        lock.unlock();
-        job();
-        lock.lock();
-        worker->is_done = true;
-        worker->changed.notify_all();
-        if (worker->is_retired) return;
-      }
-    }).detach();
-  }
-  std::shared_ptr<Worker> worker = worker_;
-  auto hung = hung_;
-  auto is_given_up = std::make_shared<std::atomic<bool>>(false);
-  std::unique_lock<std::mutex> lock(worker->mutex);
-  worker->is_done = false;
-  worker->job = [work = std::move(work), hung, is_given_up] {
-    work();
-    if (is_given_up->load()) hung->fetch_sub(1);
-  };
-  worker->changed.notify_all();
-  if (worker->changed.wait_for(lock, kPatience, [&] { return worker->is_done; })) return true;
-  hung->fetch_add(1);
-  is_given_up->store(true);
-  worker->is_retired = true;
-  worker_.reset();
-  return false;
-}
+ProcessFiles::ProcessFiles() : packages_(std::make_shared<Packages>()) {}
 
 ProcessFile ProcessFiles::read(uint32_t pid, uint64_t start_boottime, const std::string& path,
                                size_t max_bytes) {
   auto file = std::make_shared<ProcessFile>();
-  bool is_done = run([=] {
+  bool is_done = thread_.run(kPatience, [=] {
     OwnedFd process = process_open(pid, start_boottime);
     if (!process) {
       file->reason = "PROCESS_GONE";
@@ -277,7 +215,7 @@ ProcessFile ProcessFiles::read(uint32_t pid, uint64_t start_boottime, const std:
 
 ProcessFile ProcessFiles::list(uint32_t pid, uint64_t start_boottime, const std::string& path) {
   auto file = std::make_shared<ProcessFile>();
-  bool is_done = run([=] {
+  bool is_done = thread_.run(kPatience, [=] {
     OwnedFd process = process_open(pid, start_boottime);
     if (!process) {
       file->reason = "PROCESS_GONE";
@@ -298,7 +236,7 @@ ProcessFile ProcessFiles::list(uint32_t pid, uint64_t start_boottime, const std:
 ExecutableFacts ProcessFiles::executable(uint32_t pid, uint64_t start_boottime, const std::string& path) {
   auto facts = std::make_shared<ExecutableFacts>();
   auto packages = packages_;
-  bool is_done = run([=] {
+  bool is_done = thread_.run(kPatience, [=] {
     OwnedFd process = process_open(pid, start_boottime);
     OwnedFd root = process ? root_of(process) : OwnedFd();
     if (!root) {

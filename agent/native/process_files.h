@@ -2,14 +2,13 @@
 #ifndef STROBE_PROCESS_FILES_H
 #define STROBE_PROCESS_FILES_H
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
+
+#include "patient_thread.h"
 
 namespace strobe {
 
@@ -42,7 +41,6 @@ struct ExecutableFacts {
 class ProcessFiles {
  public:
   ProcessFiles();
-  ~ProcessFiles();
   /* Waits up to two seconds: call it from a worker. path: absolute. */
   ProcessFile read(uint32_t pid, uint64_t start_boottime, const std::string& path, size_t max_bytes);
   /* Names in a folder, '\n' between them, at most 4,096 of them. */
@@ -51,13 +49,9 @@ class ProcessFiles {
   ExecutableFacts executable(uint32_t pid, uint64_t start_boottime, const std::string& path);
 
  private:
-  struct Worker;
   struct Packages;
-  bool run(std::function<void()> work);
 
-  std::mutex mutex_;
-  std::shared_ptr<Worker> worker_;
-  std::shared_ptr<std::atomic<size_t>> hung_; /* threads given up that are not back */
+  PatientThread thread_;
   std::shared_ptr<Packages> packages_;
 };
 

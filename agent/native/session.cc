@@ -67,7 +67,7 @@ std::string kernel_build_id() {
 
 }  // namespace
 
-std::shared_ptr<Session> Session::open(const SessionHandles& handles, const NamerLimits& limits,
+std::shared_ptr<Session> Session::open(const SessionHandles& handles, const NamerOptions& options,
                                        std::string* error) {
   std::map<std::string, MapShape> shapes;
   for (const auto& expected : kMaps) {
@@ -121,7 +121,7 @@ std::shared_ptr<Session> Session::open(const SessionHandles& handles, const Name
       *session->metadata_, *session->builder_, *session->counters_);
   if (!session->sampler_->open(error)) return nullptr;
   session->symbolizer_ =
-      std::make_unique<Symbolizer>(limits, session->files_, handles.kallsyms, session->counters_);
+      std::make_unique<Symbolizer>(options, session->files_, handles.kallsyms, session->counters_);
 
   auto own = [&](int fd) {
     fcntl(fd, F_SETFD, FD_CLOEXEC);

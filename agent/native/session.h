@@ -44,7 +44,7 @@ class Session {
  public:
   /* Takes the descriptors over: they are closed with the session and not inherited by children.
    * nullptr: *error is a coded sentence (HANDLES_INVALID, MAP_FAILED), and nothing was taken. */
-  static std::shared_ptr<Session> open(const SessionHandles& handles, const NamerLimits& limits,
+  static std::shared_ptr<Session> open(const SessionHandles& handles, const NamerOptions& options,
                                        std::string* error);
   ~Session();
 
@@ -52,6 +52,7 @@ class Session {
   bool start(std::string* error);
   void stop();
   CollectedWindow collect();
+  Symbolizer& symbolizer() { return *symbolizer_; }
   /* pairs: header word and first payload word of each frame. */
   SymbolizedFrames symbolize(const std::vector<uint64_t>& pairs) { return symbolizer_->symbolize(pairs); }
   /* Id 0 is the kernel. */

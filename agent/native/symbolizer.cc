@@ -56,12 +56,12 @@ class Columns {
 
 }  // namespace
 
-Symbolizer::Symbolizer(const NamerLimits& limits, std::shared_ptr<FileTable> files, int kallsyms,
+Symbolizer::Symbolizer(const NamerOptions& options, std::shared_ptr<FileTable> files, int kallsyms,
                        std::shared_ptr<Counters> counters)
     : files_(std::move(files)),
       kallsyms_fd_(kallsyms),
       counters_(std::move(counters)),
-      namer_(limits, *counters_) {}
+      namer_(options, counters_) {}
 
 const KernelSymbols* Symbolizer::kernel_symbols() {
   if (!is_kallsyms_read_) {
@@ -101,9 +101,9 @@ SymbolizedFrames Symbolizer::symbolize(const std::vector<uint64_t>& pairs) {
   for (auto& [file, one] : of_files) {
     one.named = namer_.name(
         file, one.addresses,
-        [&, id = file] {
+        [files = files_, id = file] {
           std::string reason;
-          return files_->open(id, &reason);
+          return files->open(id, &reason);
         },
         deadline_ns);
   }
@@ -126,6 +126,16 @@ SymbolizedFrames Symbolizer::symbolize(const std::vector<uint64_t>& pairs) {
     columns.end_frame(0, pairs[i + 1], true);
   }
   return result;
+}
+
+std::vector<std::string> Symbolizer::take_wanted() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return namer_.take_wanted();
+}
+
+std::vector<uint32_t> Symbolizer::debug_file_arrived(const std::string& build_id) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return namer_.debug_file_arrived(build_id);
 }
 
 void Symbolizer::add_usage(std::map<std::string, uint64_t, std::less<>>* totals) const {

@@ -40,11 +40,14 @@ struct SymbolizedFrames {
 class Symbolizer {
  public:
   /* kallsyms: borrowed descriptor, -1 without. */
-  Symbolizer(const NamerLimits& limits, std::shared_ptr<FileTable> files, int kallsyms,
+  Symbolizer(const NamerOptions& options, std::shared_ptr<FileTable> files, int kallsyms,
              std::shared_ptr<Counters> counters);
 
   /* pairs: header word and first payload word of each frame. */
   SymbolizedFrames symbolize(const std::vector<uint64_t>& pairs);
+  /* As in FileNamer; keys are file ids. */
+  std::vector<std::string> take_wanted();
+  std::vector<uint32_t> debug_file_arrived(const std::string& build_id);
   /* Memory and evictions by name, for the agent's counters. */
   void add_usage(std::map<std::string, uint64_t, std::less<>>* totals) const;
 

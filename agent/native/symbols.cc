@@ -131,26 +131,29 @@ bool is_better_alias(std::string_view a, bool a_exported, std::string_view b, bo
   return a < b;
 }
 
-std::shared_ptr<const SymbolIndex> SymbolIndex::build(const ElfImage& image, std::string* reason) {
+std::shared_ptr<const SymbolIndex> SymbolIndex::build(const std::vector<const ElfImage*>& images,
+                                                      std::string* reason) {
   std::shared_ptr<SymbolIndex> index(new SymbolIndex());
   reason->clear();
   std::vector<Candidate> candidates;
   std::list<std::vector<uint8_t>> string_tables; /* names are views into these */
-  for (const ElfSection& table : image.sections()) {
-    if (table.type != SHT_SYMTAB && table.type != SHT_DYNSYM) continue;
-    if (table.link >= image.sections().size()) continue;
-    auto strings = image.read_section(image.sections()[table.link], kMaxStringBytes);
-    if (!strings) continue;
-    string_tables.push_back(std::move(*strings));
-    const std::string_view text(reinterpret_cast<const char*>(string_tables.back().data()),
-                                string_tables.back().size());
-    if (!collect(image, table, text, &candidates)) {
-      *reason = "SYMBOLS_TOO_LARGE: a table has " + std::to_string(table.size / sizeof(Elf64_Sym)) +
-                " symbols, at most " + std::to_string(kMaxSymbols) + " are read";
+  for (const ElfImage* image : images) {
+    for (const ElfSection& table : image->sections()) {
+      if (table.type != SHT_SYMTAB && table.type != SHT_DYNSYM) continue;
+      if (table.link >= image->sections().size()) continue;
+      auto strings = image->read_section(image->sections()[table.link], kMaxStringBytes);
+      if (!strings) continue;
+      string_tables.push_back(std::move(*strings));
+      const std::string_view text(reinterpret_cast<const char*>(string_tables.back().data()),
+                                  string_tables.back().size());
+      if (!collect(*image, table, text, &candidates)) {
+        *reason = "SYMBOLS_TOO_LARGE: a table has " + std::to_string(table.size / sizeof(Elf64_Sym)) +
+                  " symbols, at most " + std::to_string(kMaxSymbols) + " are read";
+      }
     }
   }
   std::list<std::string> plt_names;
-  for (PltEntry& entry : read_plt(image)) {
+  for (PltEntry& entry : read_plt(*images.front())) {
     plt_names.push_back(std::move(entry.name));
     candidates.push_back({entry.start, entry.end, entry.end, plt_names.back(), true, true});
   }

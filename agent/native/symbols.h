@@ -35,7 +35,12 @@ class SymbolIndex {
  public:
   /* Never null. A file without symbols gives an index that is empty; *reason is then
    * SYMBOLS_NONE (stripped) or SYMBOLS_TOO_LARGE, and '' otherwise. */
-  static std::shared_ptr<const SymbolIndex> build(const ElfImage& image, std::string* reason);
+  static std::shared_ptr<const SymbolIndex> build(const ElfImage& image, std::string* reason) {
+    return build({&image}, reason);
+  }
+  /* Of one file and what belongs to it: its debug file, its mini debug info. The file stands first. */
+  static std::shared_ptr<const SymbolIndex> build(const std::vector<const ElfImage*>& images,
+                                                  std::string* reason);
 
   /* The mangled name, '' when no symbol covers vaddr. The view lives as long as the index.
    * For a caller's frame give the return address less 1: a call can be a function's last byte. */

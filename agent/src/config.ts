@@ -13,6 +13,12 @@ export interface AgentConfig {
   spoolBytes: number
   symbolCacheBytes: number
   dwarfBytes: number
+  /** Separated by blanks, '' for none. */
+  debuginfodUrls: string
+  debugDir: string
+  debugDirBytes: number
+  debugFileBytes: number
+  debugTimeoutMs: number
   maxSeries: number
   hostName: string
   /** 'all', 'none' (until told otherwise), or a pid whose descendants count too. */
@@ -129,6 +135,34 @@ export const agentOptions: AgentOption[] = [
       'Memory of the process that reads debug information, for inlined calls and lines. It runs only while some is read. 0 leaves symbol tables.',
   },
   {
+    ...{ key: 'debuginfodUrls', flag: 'debuginfod-urls', variable: 'STROBE_DEBUGINFOD_URLS' },
+    ...{ type: 'string', unit: '', default: '' },
+    sentence:
+      'Servers of debug files, separated by blanks, as in DEBUGINFOD_URLS. They learn the build ids of what runs here. None are asked when empty.',
+  },
+  {
+    ...{ key: 'debugDir', flag: 'debug-dir', variable: 'STROBE_DEBUG_DIR', type: 'string', unit: '' },
+    default: '/var/lib/strobe/debug',
+    sentence:
+      'Folder of debug files by build id: BUILDID/debuginfo. Those of debuginfod servers are kept there.',
+  },
+  {
+    ...{ key: 'debugDirBytes', flag: 'debug-dir-bytes', variable: 'STROBE_DEBUG_DIR_BYTES' },
+    ...{ type: 'integer', unit: 'bytes', default: 2 * 1024 * 1024 * 1024, min: 1024 * 1024 },
+    sentence: 'Disk that debug files of debuginfod servers may use; those fetched longest ago go first.',
+  },
+  {
+    ...{ key: 'debugFileBytes', flag: 'debug-file-bytes', variable: 'STROBE_DEBUG_FILE_BYTES' },
+    ...{ type: 'integer', unit: 'bytes', default: 512 * 1024 * 1024, min: 1024 },
+    sentence:
+      'The largest debug file that is fetched. A larger one leaves its functions the names of the symbol table.',
+  },
+  {
+    ...{ key: 'debugTimeoutMs', flag: 'debug-timeout', variable: 'STROBE_DEBUG_TIMEOUT_MS' },
+    ...{ type: 'integer', unit: 'ms', default: 60_000, min: 100 },
+    sentence: 'Time that one debug file may take to arrive.',
+  },
+  {
     ...{ key: 'maxSeries', flag: 'max-series', variable: 'STROBE_MAX_SERIES', type: 'integer', unit: '' },
     default: 2000,
     min: 1,
@@ -202,6 +236,9 @@ export function parseAgentConfig(
   const result = config as unknown as AgentConfig
   if (!/^(all|none|[1-9]\d{0,9})$/.test(result.target))
     mistakes.push(`--target (STROBE_TARGET) is "${result.target}"; it takes all, none or a process id`)
+  for (const url of result.debuginfodUrls.split(/\s+/).filter(Boolean))
+    if (!/^https?:\/\/[^/]/.test(url))
+      mistakes.push(`--debuginfod-urls (STROBE_DEBUGINFOD_URLS) has "${url}"; it takes http and https URLs`)
   if (mistakes.length > 0)
     throw new AgentError('OPTION_INVALID', `${mistakes.join('; ')}. See strobe agent --help`)
   result.hostName ||= hostname()

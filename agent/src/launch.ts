@@ -106,6 +106,8 @@ async function launch(
     prepareSpool(config.spoolDir, report.ok ? uid : null)
   }
 
+  if (config.debuginfodUrls ?? process.env.STROBE_DEBUGINFOD_URLS) prepareDebugDir(config.debugDir, uid)
+
   let reason = report ? describeFailedChecks(report) : ''
   if (!reason) {
     const env = report ? ['env', `STROBE_CHECKS=${JSON.stringify(report.items)}`] : []
@@ -222,8 +224,7 @@ function agentUid(): number {
 function prepareSpool(folder: string | undefined, uid: number | null): void {
   const spoolDir = folder ?? String(process.env.STROBE_SPOOL_DIR ?? defaultOf('spoolDir'))
   try {
-    mkdirSync(spoolDir, { recursive: true, mode: 0o700 })
-    if (uid !== null && process.getuid?.() === 0) chownSync(spoolDir, uid, nobody)
+    makeFolderOf(spoolDir, uid)
   } catch (error) {
     throw new AgentError(
       'SPOOL_UNUSABLE',
@@ -231,6 +232,19 @@ function prepareSpool(folder: string | undefined, uid: number | null): void {
       error,
     )
   }
+}
+
+/** Without the folder the agent counts each debug file that it cannot keep; it profiles all the same. */
+function prepareDebugDir(folder: string | undefined, uid: number): void {
+  try {
+    makeFolderOf(folder ?? String(process.env.STROBE_DEBUG_DIR ?? defaultOf('debugDir')), uid)
+  } catch {}
+}
+
+/** uid: null leaves the owner. */
+function makeFolderOf(folder: string, uid: number | null): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  if (uid !== null && process.getuid?.() === 0) chownSync(folder, uid, nobody)
 }
 
 function defaultOf<K extends keyof AgentConfig>(key: K): AgentConfig[K] {

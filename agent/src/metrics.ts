@@ -20,6 +20,11 @@ export const agentCounters = {
   versions_none_no_build_id: 'processes without a version: the executable has no build id',
   versions_none_gone: 'processes without a version: they had ended',
   versions_none_hung: 'processes without a version: their files could not be read in time',
+  debug_files_fetched: 'debug files that a debuginfod server sent',
+  debug_files_missing: 'debug files that no debuginfod server has',
+  debug_files_failed: 'answers of debuginfod servers that failed, were too large, too late or no ELF file',
+  debug_files_dropped: 'debug files not asked for because too many were waiting',
+  debug_files_evicted: 'debug files deleted to keep their folder within its bytes',
   windows_failed: 'windows lost to an error of the agent',
   heartbeats_failed: 'heartbeats the server did not answer',
 } as const

@@ -50,6 +50,8 @@ function testAddon(nextWindow: (index: number) => NativeWindow): NativeAddon {
         address: new BigUint64Array(frames.length / 2),
       }),
       files: () => [{ id: 3, path: '/bin/api', buildId: 'ab', lowestVaddr: 0n, state: 'ready', reason: '' }],
+      takeWantedDebugFiles: () => [],
+      debugFileArrived: () => [],
       counters: () => ({ maps_bytes: 7 }),
       stop: async () => {},
     }),

@@ -12,6 +12,7 @@ import { readProcessStat } from './processes/process-stat.ts'
 import { ProcessTable, type ProcessTableOptions } from './processes/process-table.ts'
 import { ServiceVersions } from './processes/service-versions.ts'
 import { ProfilingTarget } from './processes/target.ts'
+import { nativeScope } from './profiles/frame-words.ts'
 import { SymbolCache } from './profiles/symbol-cache.ts'
 import { buildWindowBatch, type ClockReading } from './profiles/window-batch.ts'
 import { BackOff } from './ship/back-off.ts'
@@ -22,6 +23,7 @@ import { PipeSink, writeJson } from './ship/pipe-sink.ts'
 import { Shipper } from './ship/shipper.ts'
 import type { Sink } from './ship/sink.ts'
 import { Spool } from './ship/spool.ts'
+import type { Debuginfod } from './symbols/debuginfod.ts'
 
 export interface AgentParts {
   config: AgentConfig
@@ -93,6 +95,22 @@ async function openRelabel(file: string): Promise<ProcessTableOptions['relabel']
   return (labels, sources) => applyRelabelRules(rules, labels, sources)
 }
 
+/** Fetching is loaded only where it is wanted: it is memory. */
+async function openDebuginfod(config: AgentConfig, metrics: AgentMetrics): Promise<Debuginfod | null> {
+  const urls = config.debuginfodUrls.split(/\s+/).filter(Boolean)
+  if (urls.length === 0) return null
+  const module = await import('./symbols/debuginfod.ts')
+  return new module.Debuginfod({
+    urls,
+    folder: config.debugDir,
+    maxFileBytes: config.debugFileBytes,
+    maxFolderBytes: config.debugDirBytes,
+    timeoutMs: config.debugTimeoutMs,
+    metrics,
+    now: Date.now,
+  })
+}
+
 function once(signal: AbortSignal): Promise<void> {
   return new Promise(resolve => {
     if (signal.aborted) resolve()
@@ -148,6 +166,7 @@ function openProfiler(
     handles,
     symbolCacheBytes: config.symbolCacheBytes / 2,
     dwarfBytes: config.dwarfBytes,
+    debugFolder: config.debugDir,
   })
   session.start()
   const versions = new ServiceVersions({
@@ -178,13 +197,19 @@ function openProfiler(
     readClocks,
   }
 
+  const debuginfod = openDebuginfod(config, metrics)
+
   async function closeWindow(): Promise<void> {
     try {
+      for (const buildId of (await debuginfod)?.takeArrived() ?? [])
+        for (const file of session.debugFileArrived(buildId)) options.symbols.forget(nativeScope(file))
       const window = await session.collect()
       target.learn(window.processes)
       await versions.learn(window.processes.filter(process => target.includes(process)))
       const batch = await buildWindowBatch(window, options)
       if (batch) await sink.put(batch)
+      const wanted = session.takeWantedDebugFiles()
+      for (const buildId of wanted) (await debuginfod)?.request(buildId)
     } catch (error) {
       // One window is lost and counted; the next has a chance of its own.
       metrics.add('windows_failed')
@@ -210,6 +235,7 @@ function openProfiler(
     }
     await session.stop()
     await closeWindow()
+    await (await debuginfod)?.close()
   }
   return { warmUp, run, counters: () => session.counters() }
 }

@@ -75,7 +75,7 @@ uint64_t samples_of(const Window& window) {
 
 void run_session(const char* json) {
   std::string error;
-  auto session = Session::open(handles_of(json), {32 << 20, 256 << 20}, &error);
+  auto session = Session::open(handles_of(json), {32 << 20, 256 << 20, ""}, &error);
   CHECK_EQUAL(error, "");
   CHECK(session->start(&error));
   CHECK(!session->start(&error));

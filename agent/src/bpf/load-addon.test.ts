@@ -48,23 +48,24 @@ if (!existsSync(addonPath)) {
     test('checks what openSession is given', () => {
       expect(openCode(undefined)).toBe('ARGUMENT_INVALID')
       expect(openCode({})).toBe('ARGUMENT_INVALID')
-      expect(openCode({ handles: { ...handles, version: 2 }, symbolCacheBytes: 1, dwarfBytes: 0 })).toBe(
+      const names = { dwarfBytes: 0, debugFolder: '' }
+      expect(openCode({ handles: { ...handles, version: 2 }, symbolCacheBytes: 1, ...names })).toBe(
         'HANDLES_INVALID',
       )
-      expect(openCode({ handles, symbolCacheBytes: -1, dwarfBytes: 0 })).toBe('ARGUMENT_INVALID')
-      expect(openCode({ handles, symbolCacheBytes: Number.NaN, dwarfBytes: 0 })).toBe('ARGUMENT_INVALID')
-      expect(openCode({ handles, symbolCacheBytes: 1, dwarfBytes: -1 })).toBe('ARGUMENT_INVALID')
-      expect(openCode({ handles, symbolCacheBytes: 1, dwarfBytes: 0 })).toBe('HANDLES_INVALID')
+      expect(openCode({ handles, symbolCacheBytes: -1, ...names })).toBe('ARGUMENT_INVALID')
+      expect(openCode({ handles, symbolCacheBytes: Number.NaN, ...names })).toBe('ARGUMENT_INVALID')
+      expect(openCode({ handles, symbolCacheBytes: 1, ...names, dwarfBytes: -1 })).toBe('ARGUMENT_INVALID')
+      expect(openCode({ handles, symbolCacheBytes: 1, ...names })).toBe('HANDLES_INVALID')
       /* Descriptors that are open but no BPF maps. */
       expect(
-        openCode({ handles: { ...handles, maps: { segments: 0 } }, symbolCacheBytes: 1, dwarfBytes: 0 }),
+        openCode({ handles: { ...handles, maps: { segments: 0 } }, symbolCacheBytes: 1, ...names }),
       ).toBe('HANDLES_INVALID')
       expect(
-        openCode({ handles: { ...handles, maps: { segments: 1.5 } }, symbolCacheBytes: 1, dwarfBytes: 0 }),
+        openCode({ handles: { ...handles, maps: { segments: 1.5 } }, symbolCacheBytes: 1, ...names }),
       ).toBe('HANDLES_INVALID')
-      expect(
-        openCode({ handles: { ...handles, sampleEvents: [1] }, symbolCacheBytes: 1, dwarfBytes: 0 }),
-      ).toBe('HANDLES_INVALID')
+      expect(openCode({ handles: { ...handles, sampleEvents: [1] }, symbolCacheBytes: 1, ...names })).toBe(
+        'HANDLES_INVALID',
+      )
     })
 
     test('demangles C++ and Rust and leaves other names', () => {

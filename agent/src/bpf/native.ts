@@ -31,6 +31,8 @@ export interface SessionOptions {
   symbolCacheBytes: number
   /** Bytes that the process which reads DWARF may hold in memory; 0 reads none. */
   dwarfBytes: number
+  /** Of debug files by build id, BUILDID/debuginfo; '' for none. */
+  debugFolder: string
 }
 
 /** A process as the addon saw it: read at its first sample, kept after its death. */
@@ -121,6 +123,10 @@ export interface NativeSession {
   /** frames: pairs of a header word and its first payload word (0 when the kind has none). */
   symbolize(frames: BigUint64Array): Promise<NativeSymbols>
   files(): NativeFile[]
+  /** Build ids of files that were asked about and have no DWARF; each is told once. */
+  takeWantedDebugFiles(): string[]
+  /** A debug file came into debugFolder. Returns the ids of files whose frames have better names now. */
+  debugFileArrived(buildId: string): number[]
   /** Totals since start, with memory of maps and caches in bytes. */
   counters(): Record<string, number>
   /** Disables events, drains, ends the threads. collect still works once more. */

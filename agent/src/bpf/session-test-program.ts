@@ -12,6 +12,7 @@ const session = addon.openSession({
   handles: JSON.parse(process.env.STROBE_HANDLES ?? 'null'),
   symbolCacheBytes: 64 * 1024 * 1024,
   dwarfBytes: 256 * 1024 * 1024,
+  debugFolder: '',
 })
 
 function codeOf(action: () => void): string {

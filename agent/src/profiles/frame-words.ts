@@ -6,6 +6,9 @@ const kindShift = frameKindShift - 32
 const scopeShift = frameFileShift - 32
 const fileBits = frameKindShift - frameFileShift
 
+/** The scope of all frames of one file. */
+export const nativeScope = (fileId: number): number => frameKinds.native * 2 ** fileBits + fileId
+
 export type FrameWordKind = 'native' | 'kernel' | 'jit' | 'interpreted'
 
 /** A frame of a stack. scope and position together identify it and are exact in a double. */

@@ -64,6 +64,12 @@ export class SymbolCache {
     positions.set(position, symbol)
   }
 
+  /** Forgets the names of a file that has better ones now. Their bytes are given back with their generation. */
+  forget(scope: number): void {
+    this.#young.delete(scope)
+    this.#old.delete(scope)
+  }
+
   /** Estimated bytes held now. */
   get bytes(): number {
     return this.#youngBytes + this.#oldBytes

@@ -17,8 +17,8 @@
 using namespace strobe;
 
 int main(int argc, char** argv) {
-  Counters counters;
-  FileNamer namer({512u << 20, 2048u << 20}, counters);
+  auto counters = std::make_shared<Counters>();
+  FileNamer namer({512u << 20, 2048u << 20, ""}, counters);
   std::map<uint32_t, std::vector<uint64_t>> addresses;
   unsigned index = 0;
   unsigned long long address = 0;
@@ -31,11 +31,13 @@ int main(int argc, char** argv) {
   std::map<uint32_t, std::vector<NamedAddress>> named;
   for (const auto& [file, list] : addresses) {
     const char* path = argv[file + 1];
-    auto open_file = [&]() -> std::shared_ptr<const OpenFile> {
+    auto open_file = [path]() -> std::shared_ptr<const OpenFile> {
       auto opened = std::make_shared<OpenFile>();
       std::string reason;
       opened->fd = OwnedFd(open(path, O_RDONLY | O_CLOEXEC));
       opened->image = ElfImage::open(opened->fd.get(), &reason);
+      opened->root = "/";
+      opened->path = path;
       if (opened->image) return opened;
       fprintf(stderr, "%s: %s\n", path, reason.c_str());
       return nullptr;
@@ -51,6 +53,6 @@ int main(int argc, char** argv) {
              line.line, line.start_line);
     printf("\n");
   }
-  for (const auto& [name, count] : counters.totals())
+  for (const auto& [name, count] : counters->totals())
     fprintf(stderr, "%s %llu\n", name.c_str(), static_cast<unsigned long long>(count));
 }
