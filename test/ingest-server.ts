@@ -7,6 +7,7 @@ import { createServer } from 'node:http'
 import { defaultEngineSettings } from '../server/src/engine/settings.ts'
 import { startEngine } from '../server/src/engine/supervisor.ts'
 import { toCodedError } from '../server/src/errors.ts'
+import { createDecodePool } from '../server/src/ingest/decode-pool.ts'
 import { createIngest } from '../server/src/ingest/pipeline.ts'
 import { defaultIngestSettings } from '../server/src/ingest/settings.ts'
 import { createGrpcServer, listenGrpc } from '../server/src/ingest/strobe/handler.ts'
@@ -45,8 +46,15 @@ const store = new Store({
   },
 })
 await store.replay()
+const decoding = createDecodePool({
+  workers: 1,
+  heapBytes: 256 * 2 ** 20,
+  seenIds: store.seenIdsBuffer,
+  onDeath: reason => log.error({ reason }, 'a decoder died'),
+})
 const ingest = createIngest({
   store,
+  decode: decoding.decode,
   writeAgents: (tenant, agents) => writeAgents(client, tenant, agents),
   settings: { ...defaultIngestSettings(), groupWaitMs: 20, groupProfiles: 20 },
   metrics: createServerMetrics(),
@@ -78,6 +86,7 @@ process.once('SIGTERM', () => {
   http.close()
   void ingest
     .stop(5_000)
+    .then(() => decoding.close())
     .then(() => client.close())
     .then(() => engine.stop())
     .then(() => process.exit(0))

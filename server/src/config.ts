@@ -34,6 +34,7 @@ export interface ServerConfig {
   demo: boolean
   maxUploadBytes: number
   maxUnpackedBytes: number
+  decodeWorkers: number
   queryTimeoutMs: number
   queryMemoryBytes: number
   queryRows: number
@@ -160,6 +161,18 @@ export const serverOptions: ServerOption[] = [
     default: 128 * 2 ** 20,
     min: 1024,
     sentence: 'Largest profile once unpacked; unpacking stops there. Costs up to three times this in memory.',
+  },
+  {
+    key: 'decodeWorkers',
+    flag: 'decode-workers',
+    variable: 'STROBE_DECODE_WORKERS',
+    type: 'integer',
+    unit: 'threads',
+    default: 0,
+    min: 0,
+    max: 256,
+    sentence:
+      'Threads that unpack and decode profiles, started when there is work; 0 takes half the processors. Each costs about 20 MB.',
   },
   {
     key: 'queryTimeoutMs',

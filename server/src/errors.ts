@@ -55,6 +55,10 @@ export const serverErrors = {
   PROFILES_TOO_MANY: { status: 413, sentence: 'A batch holds more profiles than one may.' },
   SAMPLES_TOO_MANY: { status: 413, sentence: 'A profile has more samples than one may.' },
   UNPACKED_TOO_LARGE: { status: 413, sentence: 'The body unpacks to more than the limit.' },
+  DECODER_DIED: {
+    status: 413,
+    sentence: 'Decoding the request took more memory than it may, or crashed. Nothing of it was stored.',
+  },
   CONTENT_TYPE_NOT_ALLOWED: {
     status: 415,
     sentence: 'The content type is one that a page of another site may send unasked.',

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
@@ -16,6 +17,7 @@ import { isLoopback, type ServerConfig } from './config.ts'
 import { defaultEngineSettings } from './engine/settings.ts'
 import { startEngine } from './engine/supervisor.ts'
 import { CodedError } from './errors.ts'
+import { createDecodePool } from './ingest/decode-pool.ts'
 import { createIngest } from './ingest/pipeline.ts'
 import { defaultIngestSettings } from './ingest/settings.ts'
 import { createGrpcServer } from './ingest/strobe/handler.ts'
@@ -164,15 +166,29 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       },
     })
     closers.splice(1, 0, () => backups.stop())
-    const ingestSettings = defaultIngestSettings()
+    const defaults = defaultIngestSettings()
+    const ingestSettings = {
+      ...defaults,
+      // Two weeks of demo data take a while to arrive.
+      ...(config.demo ? { windowPastMs: defaults.windowPastMs + 86_400_000 } : {}),
+    }
+    const decoding = createDecodePool({
+      workers: config.decodeWorkers || Math.max(1, Math.floor(availableParallelism() / 2)),
+      heapBytes: ingestSettings.decodeHeapBytes,
+      seenIds: store.seenIdsBuffer,
+      onDeath: reason => {
+        metrics.decoderDeaths.inc({ reason })
+        log.error({ reason }, 'a thread ended over a request that it decoded')
+      },
+    })
+    closers.splice(1, 0, () => decoding.close())
     const ingest = createIngest({
       store,
+      decode: decoding.decode,
       writeAgents: (ofTenant, agents) => writeAgents(writer, ofTenant, agents),
       valuesOf: ofTenant => tenants.settings(ofTenant),
       settings: {
         ...ingestSettings,
-        // Two weeks of demo data take a while to arrive.
-        ...(config.demo ? { windowPastMs: ingestSettings.windowPastMs + 86_400_000 } : {}),
         limits: {
           ...ingestSettings.limits,
           maxBodyBytes: config.maxUploadBytes,
@@ -180,7 +196,6 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
         },
       },
       metrics,
-      now,
     })
     closers.splice(1, 0, () => ingest.stop(config.shutdownTimeoutMs))
     const grpc = createGrpcServer(ingest, {

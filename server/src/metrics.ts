@@ -45,6 +45,12 @@ export function createServerMetrics() {
       help: 'Profiles that wait for the store',
       registers,
     }),
+    decoderDeaths: new Counter({
+      name: 'strobe_ingest_decoder_deaths_total',
+      help: 'Threads that ended over a request, which was refused, by reason',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
     heartbeats: new Counter({
       name: 'strobe_ingest_heartbeats_total',
       help: 'Heartbeats of agents, by outcome',

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { gunzipSync, gzipSync } from 'node:zlib'
+import { gunzipSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import {
   decodePprof,
@@ -16,10 +16,12 @@ import {
   resolveStacks,
 } from '@strobe/profile'
 import { type WriteRequest, WriteRequestSchema } from '@strobe/proto'
+import { RequestDecoder } from '../../server/src/ingest/request-decoder.ts'
 import { defaultIngestSettings } from '../../server/src/ingest/settings.ts'
-import { checkBatch, decodeProfileBody } from '../../server/src/ingest/strobe/decode.ts'
+import { checkBatch } from '../../server/src/ingest/strobe/decode.ts'
 import { unpackBody } from '../../server/src/ingest/unpack.ts'
 import { readStackRows, readStackSums } from '../../server/src/query/tree/store-rows.ts'
+import { openSeen, readIngestRows } from '../../server/src/storage/testing.ts'
 import { makeBatch } from '../ingest-process.ts'
 import { journalTarget, pipeTarget, spoolTarget } from './file-targets.ts'
 import { mutateBytes, mutateJson, mutateText, mutateTree, type Pick } from './mutate.ts'
@@ -100,6 +102,8 @@ function pprofTarget(): Target {
 function batchTarget(): Target {
   const nowMs = 1_790_000_000_000
   const settings = defaultIngestSettings()
+  const { seen, scopes } = openSeen()
+  const decoder = new RequestDecoder(seen, scopes)
   return {
     make: pick => mutateMessage(batchSeed(nowMs), batchSchema, pick),
     async run(input) {
@@ -110,21 +114,24 @@ function batchTarget(): Target {
         // grpc-js answers for it.
         return 'not a message'
       }
-      checkBatch(request.batchId, request.bodies, settings)
-      let unpackedBytes = 0
-      for (const [index, { pprof, series }] of request.bodies.entries()) {
-        const bytes = await unpackBody(pprof, settings.limits.maxUnpackedBytes, unpackedBytes)
-        unpackedBytes += bytes.length
-        for (const each of decodeProfileBody(bytes, series, `bodies[${index}]`, nowMs, settings)) {
-          const samples = each.body.sampleStack.length
-          const width = samples === 0 ? each.column + 1 : each.body.values.length / samples
-          expectThat(each.column < width, 'a profile names a column that is not there')
-          expectThat(
-            each.samples.every(sample => sample < samples),
-            'a profile names a sample that is not there',
-          )
-          expectThat(each.durationNs >= 0n, 'a profile ends before it starts')
-        }
+      checkBatch(request.batchId, request.bodies, settings.limits)
+      const { batch } = decoder.decode({
+        protocol: 'strobe',
+        tenant: 'default',
+        receivedAtMs: nowMs,
+        retention: 0,
+        settings,
+        request: input,
+      })
+      const rows = readIngestRows(batch)
+      const series = request.bodies.reduce((sum, body) => sum + body.series.length, 0)
+      expectThat(rows.length === series, 'a series got no profile, or two')
+      for (const { stackIds, labelsetIds, values, durationNs } of rows) {
+        expectThat(
+          stackIds.length === values.length && labelsetIds.length === values.length,
+          'the columns of a profile differ in length',
+        )
+        expectThat(durationNs >= 0n, 'a profile ends before it starts')
       }
       return 'accepted'
     },
@@ -331,11 +338,13 @@ function unpackTarget(): Target {
     Buffer.concat([gzipSync(Buffer.from('one')), gzipSync(Buffer.from('two'))]),
     gzipSync(Buffer.alloc(0)),
     gzipSync(pprofSeeds()[0]!),
+    zstdCompressSync(pprofSeeds()[0]!),
+    Buffer.concat([zstdCompressSync(Buffer.from('one')), zstdCompressSync(Buffer.alloc(1_000_000))]),
   ]
   return {
     make: pick => mutateBytes(one(pick, packed), pick),
     async run(input) {
-      const bytes = await unpackBody(input, limitBytes)
+      const bytes = unpackBody(input, limitBytes)
       expectThat(bytes.length > 0 && bytes.length <= limitBytes, `${bytes.length} bytes came through`)
       return 'accepted'
     },

@@ -2,7 +2,13 @@ import { functionId, functionStackId, namedFrameId, stackId } from '../identity.
 import type { ResolvedProfile } from '../normalize.ts'
 
 /** What stands at the root of a stack that does not reach it; the same frame that the agent puts there. */
-const marker = { name: '[truncated]', systemName: '', file: '', startLine: 0, module: '[unwinder]' }
+export const CUT_MARKER = {
+  name: '[truncated]',
+  systemName: '',
+  file: '',
+  startLine: 0,
+  module: '[unwinder]',
+}
 
 export interface CutProfile {
   profile: ResolvedProfile
@@ -29,15 +35,15 @@ export function cutStacks(profile: ResolvedProfile, maxDepth: number): CutProfil
   if (cut === 0) return { profile, isCut, cut }
 
   const markerFunction = functionId(
-    marker.name,
-    marker.systemName,
-    marker.file,
-    marker.startLine,
-    marker.module,
+    CUT_MARKER.name,
+    CUT_MARKER.systemName,
+    CUT_MARKER.file,
+    CUT_MARKER.startLine,
+    CUT_MARKER.module,
   )
   const markerFrame = namedFrameId(markerFunction, 0, '')
   const frames = profile.frameId.length
-  const functions = [...profile.functions, marker]
+  const functions = [...profile.functions, CUT_MARKER]
   const functionIds = appended(profile.functionId, markerFunction)
   const frameIds = appended(profile.frameId, markerFrame)
   const withMarker: ResolvedProfile = {

@@ -6,6 +6,7 @@ import { type ResolvedProfile, resolveStacks } from '../normalize.ts'
 import { decodePprof } from '../pprof/decode.ts'
 import { encodePprof } from '../pprof/encode.ts'
 import { profileFromColumns } from '../testing.ts'
+import { cutStacks } from './cut-stacks.ts'
 import { PprofBody } from './pprof-body.ts'
 
 const folder = new URL('../../../test/data/conformance/', import.meta.url)
@@ -129,6 +130,39 @@ test('every file of the conformance set gives the ids, rows and refusals of reso
       file,
       outcome(() => storedByColumns(resolveStacks(decodePprof(bytes)))),
     ])
+  }
+})
+
+test('stacks that are cut have the ids of cutStacks', () => {
+  const body = new PprofBody()
+  for (const name of ['go-heap-small', 'go-inlined.cpu', 'raw-native-kernel', 'go-cpu-fib']) {
+    const bytes = gunzipSync(readFileSync(new URL(`pprof/${name}.pb.gz`, folder)))
+    for (const depth of [0, 1, 3, 7]) {
+      body.read(bytes, depth)
+      const { profile, cut } = cutStacks(resolveStacks(decodePprof(bytes)), depth)
+      expect(cut).toBeGreaterThan(0)
+      // Stacks that became equal are one here, and their samples one sum.
+      const sums = (ids: bigint[], values: BigInt64Array, width: number) => {
+        const totals = new Map<bigint, bigint>()
+        for (const [sample, id] of ids.entries())
+          totals.set(id, (totals.get(id) ?? 0n) + values[sample * width]!)
+        return new Map([...totals].sort(([a], [b]) => (a < b ? -1 : 1)))
+      }
+      const width = body.sampleTypes.length
+      const ids = Array.from(body.sampleStack.subarray(0, body.samples), stack => idAt(body.stackIds, stack))
+      const wanted = Array.from(profile.sampleStack, stack => profile.stackId[stack]!)
+      expect(sums(ids, body.values, width)).toEqual(sums(wanted, profile.values, width))
+      const stored = storedByBody(body) as { stacks: Map<bigint, unknown>; frames: Map<bigint, unknown> }
+      expect(stored.stacks).toEqual((storedByColumns(profile) as typeof stored).stacks)
+      const cutStack = body.stackIsCut.indexOf(1)
+      const marker = body.stackFrame[body.stackOffset[cutStack + 1]! - 1]!
+      expect([
+        Buffer.from(body.functionName(body.frameFunction[marker]!)).toString(),
+        body.modules[body.frameMapping[marker]!],
+        body.frameKind(marker),
+        body.isNamed(marker),
+      ]).toEqual(['[truncated]', '[unwinder]', 'none', true])
+    }
   }
 })
 

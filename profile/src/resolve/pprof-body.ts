@@ -5,10 +5,14 @@ import { grown, roomyInt32, roomyUint32 } from '../pprof/grown.ts'
 import { DEFAULT_PPROF_LIMITS, type PprofLimits } from '../pprof/limits.ts'
 import { PprofScanner } from '../pprof/scanner.ts'
 import { StringTable } from '../pprof/string-table.ts'
+import { CUT_MARKER } from './cut-stacks.ts'
 import { FileKinds, kindOfModule, moduleOf } from './frame-kind.ts'
 import { fileAddress } from './frame-table.ts'
 import { LabelsetTable } from './labelset-table.ts'
 import { tooManyFrames } from './stack-table.ts'
+
+const markerName = new TextEncoder().encode(CUT_MARKER.name)
+const noText = new Uint8Array(0)
 
 /**
  * One pprof message after another, with the identities that resolveStacks() gives, and nothing that a
@@ -39,6 +43,8 @@ export class PprofBody {
   stackOffset = new Uint32Array(129)
   /** Leaf first. */
   stackFrame = new Uint32Array(1024)
+  /** 1 of a stack that lost its root side to maxStackDepth; CUT_MARKER is its root. */
+  stackIsCut = new Uint8Array(128)
 
   frames = 0
   frameIds = new Uint32Array(0)
@@ -47,15 +53,16 @@ export class PprofBody {
   /** Of the function in the frame's module; of a frame without a name, the module's function without one. */
   frameFunctionIds = new Uint32Array(0)
   frameLine = new Uint32Array(0)
-  /** Position of the mapping; the number of mappings when the location has none. */
+  /** Position in modules and buildIds. */
   frameMapping = new Uint32Array(0)
   /** Halves, relative to the file; 0 for a named frame. */
   frameAddress = new Uint32Array(0)
 
-  /** Base names of mappings, and '' for no mapping. */
+  /** Base names of mappings, '' for no mapping, and the module of CUT_MARKER. */
   modules: string[] = []
   buildIds: string[] = []
 
+  #maxStackDepth = Number.POSITIVE_INFINITY
   #frameOffset = new Uint32Array(1)
   #functionText = new Uint32Array(0)
   #functionMapping = new Int32Array(0)
@@ -112,8 +119,12 @@ export class PprofBody {
     return new BigInt64Array(this.valueHalves.buffer, 0, this.samples * this.sampleTypes.length)
   }
 
-  /** bytes: decompressed; they must not change before the next read(). Throws PPROF_*. */
-  read(bytes: Uint8Array): this {
+  /**
+   * bytes: decompressed; they must not change before the next read(). Throws PPROF_*.
+   * maxStackDepth: deeper stacks keep so many frames of their leaf side, as cutStacks() does it.
+   */
+  read(bytes: Uint8Array, maxStackDepth = Number.POSITIVE_INFINITY): this {
+    this.#maxStackDepth = maxStackDepth
     this.#scanner.scan(bytes, this.#limits)
     this.#addFrames()
     this.#addSamples()
@@ -127,28 +138,32 @@ export class PprofBody {
   frameKind(frame: number): FrameKind {
     const fn = this.frameFunction[frame]!
     if (fn < 0) return 'unsymbolized'
-    const { strings, functionFile } = this.#scanner
+    const { strings, functionFile, functions } = this.#scanner
     return (
-      kindOfModule(this.modules[this.frameMapping[frame]!]!) ?? this.#kinds.of(strings.get(functionFile[fn]!))
+      kindOfModule(this.modules[this.frameMapping[frame]!]!) ??
+      this.#kinds.of(fn === functions ? CUT_MARKER.file : strings.get(functionFile[fn]!))
     )
   }
 
   /** UTF-8. Of a function with nothing but a system name, that. */
   functionName(fn: number): Uint8Array {
-    const { strings, functionName, functionSystemName } = this.#scanner
+    const { strings, functionName, functionSystemName, functions } = this.#scanner
+    if (fn === functions) return markerName
     return strings.utf8(strings.isEmpty(functionName[fn]!) ? functionSystemName[fn]! : functionName[fn]!)
   }
 
   functionSystemName(fn: number): Uint8Array {
+    if (fn === this.#scanner.functions) return noText
     return this.#scanner.strings.utf8(this.#scanner.functionSystemName[fn]!)
   }
 
   functionFile(fn: number): Uint8Array {
+    if (fn === this.#scanner.functions) return noText
     return this.#scanner.strings.utf8(this.#scanner.functionFile[fn]!)
   }
 
   functionStartLine(fn: number): number {
-    return this.#scanner.functionStartLine[fn]!
+    return fn === this.#scanner.functions ? CUT_MARKER.startLine : this.#scanner.functionStartLine[fn]!
   }
 
   /** Puts the id of a stack over functions at entry `entry` of `halves`. */
@@ -166,7 +181,7 @@ export class PprofBody {
     const scanner = this.#scanner
     const hasher = this.#hasher
     const { mappings, locations, lineOffset, lineFunction, lineNumber, addressHalves, strings } = scanner
-    const room = scanner.lines + locations
+    const room = scanner.lines + locations + 1
     this.frameIds = roomyUint32(this.frameIds, 2 * room)
     this.frameFunction = roomyInt32(this.frameFunction, room)
     this.frameFunctionIds = roomyUint32(this.frameFunctionIds, 2 * room)
@@ -273,6 +288,34 @@ export class PprofBody {
       frameOffset[location + 1] = frame
     }
     this.frames = frame
+    this.modules.push(CUT_MARKER.module)
+    this.buildIds.push('')
+  }
+
+  /** The frame behind all others, made when a stack needs it. */
+  #cutMarker(): number {
+    const hasher = this.#hasher
+    const frame = this.frames
+    const texts = new Uint32Array(8)
+    for (const [i, text] of [
+      CUT_MARKER.name,
+      CUT_MARKER.systemName,
+      CUT_MARKER.file,
+      CUT_MARKER.module,
+    ].entries())
+      hasher.text(text).store(texts, i)
+    hasher
+      .functionId(texts, 0, 0, CUT_MARKER.startLine, texts[6]!, texts[7]!)
+      .store(this.frameFunctionIds, frame)
+    const { low, high } = hasher
+    hasher.text('').store(texts, 0)
+    hasher.namedFrameId(low, high, 0, texts[0]!, texts[1]!).store(this.frameIds, frame)
+    this.frameFunction[frame] = this.#scanner.functions
+    this.frameLine[frame] = 0
+    this.frameMapping[frame] = this.modules.length - 1
+    this.frameAddress[2 * frame] = 0
+    this.frameAddress[2 * frame + 1] = 0
+    return frame
   }
 
   #addSamples(): void {
@@ -348,6 +391,7 @@ export class PprofBody {
     this.stackIds = roomyUint32(this.stackIds, 2 * lists)
     this.stackOffset = roomyUint32(this.stackOffset, lists + 1)
     this.stackOffset[0] = 0
+    if (this.stackIsCut.length < lists) this.stackIsCut = new Uint8Array(2 * lists)
   }
 
   /** sample: for the message of a refusal. */
@@ -355,24 +399,34 @@ export class PprofBody {
     const hasher = this.#hasher
     const { lists } = this.#scanner
     const frameOffset = this.#frameOffset
-    const { frameIds, stackIds } = this
+    const { stackIds } = this
     const begin = this.stackOffset[this.stacks]!
     let end = begin
-    hasher.beginStack(false)
-    for (let at = lists.offset[list]!; at < lists.offset[list + 1]!; at++) {
+    let isCut = false
+    for (let at = lists.offset[list]!; at < lists.offset[list + 1]! && !isCut; at++) {
       const location = lists.location[at]!
-      const last = frameOffset[location + 1]!
+      let last = frameOffset[location + 1]!
+      const left = this.#maxStackDepth - (end - begin)
+      if (last - frameOffset[location]! > left) {
+        last = frameOffset[location]! + left
+        isCut = true
+      }
       const longest = end + last - frameOffset[location]!
       if (longest - begin > this.#resolveLimits.maxStackFrames || longest > this.#resolveLimits.maxFrames) {
         throw tooManyFrames(sample, longest - begin, longest, this.#resolveLimits)
       }
-      if (longest > this.stackFrame.length) {
-        this.stackFrame = grown(this.stackFrame, new Uint32Array(2 * longest))
+      // Room for the marker, too.
+      if (longest >= this.stackFrame.length) {
+        this.stackFrame = grown(this.stackFrame, new Uint32Array(2 * longest + 2))
       }
-      for (let frame = frameOffset[location]!; frame < last; frame++) {
-        hasher.addToStack(frameIds[2 * frame]!, frameIds[2 * frame + 1]!)
-        this.stackFrame[end++] = frame
-      }
+      for (let frame = frameOffset[location]!; frame < last; frame++) this.stackFrame[end++] = frame
+    }
+    if (isCut) this.stackFrame[end++] = this.#cutMarker()
+    const { frameIds, stackFrame } = this
+    hasher.beginStack(false)
+    for (let at = begin; at < end; at++) {
+      const frame = stackFrame[at]!
+      hasher.addToStack(frameIds[2 * frame]!, frameIds[2 * frame + 1]!)
     }
     hasher.finishStack()
     const { low, high } = hasher
@@ -386,6 +440,7 @@ export class PprofBody {
     stackIds[2 * stack] = low
     stackIds[2 * stack + 1] = high
     this.stackOffset[stack + 1] = end
+    this.stackIsCut[stack] = isCut ? 1 : 0
     return stack
   }
 }

@@ -73,7 +73,7 @@ export class Admission {
    * Counts the series of a batch as active: all of them or, when the limit would be passed, none.
    * Throws SERIES_TOO_MANY with retryAfterMs.
    */
-  addSeries(tenant: string, ids: readonly bigint[]): void {
+  addSeries(tenant: string, ids: Iterable<bigint>): void {
     const state = this.#state(tenant)
     const nowMs = this.#options.now()
     this.#age(state, nowMs)

@@ -1,72 +1,28 @@
-import { decodePprof, encodePprof, murmur3x86x128, type Profile, resolveStacks } from '@strobe/profile'
 import { expect, test } from 'vitest'
 import { CodedError } from '../errors.ts'
 import { createServerMetrics } from '../metrics.ts'
-import type { BatchRows } from '../storage/insert.ts'
+import type { EncodedBatch } from '../storage/batch-encoder.ts'
 import { batchKey } from '../storage/ledger.ts'
-import type { IngestBatch, IngestProfile } from './batch.ts'
 import { createIngest, type IngestOptions } from './pipeline.ts'
 import { defaultIngestSettings, type IngestSettings } from './settings.ts'
 
-const cpu = { type: 'cpu', unit: 'nanoseconds' }
-const oneSample: Profile = {
-  sampleTypes: [cpu],
-  defaultSampleType: '',
-  periodType: cpu,
-  period: 1n,
-  timeNanos: 1n,
-  durationNanos: 1n,
-  comments: [],
-  mappings: [],
-  functions: [{ name: 'main', systemName: 'main', file: '', startLine: 0 }],
-  locationAddress: new BigUint64Array(1),
-  locationMapping: Int32Array.of(-1),
-  lineOffset: Uint32Array.of(0, 1),
-  lineFunction: Int32Array.of(0),
-  lineNumber: Uint32Array.of(1),
-  stackOffset: Uint32Array.of(0, 1),
-  stackLocation: Uint32Array.of(0),
-  values: BigInt64Array.of(5n),
-  labelOffset: Uint32Array.of(0, 0),
-  labelKey: new Uint32Array(0),
-  labelString: new Int32Array(0),
-  labelNumber: new BigInt64Array(0),
-  labelUnit: new Int32Array(0),
-  labelStrings: [],
-}
-const body = resolveStacks(decodePprof(encodePprof(oneSample)))
-
-function profileOf(labels: Record<string, string>): IngestProfile {
-  return {
-    labels: Object.entries(labels).map(([name, value]) => ({ name, value })),
-    type: 'process_cpu:cpu:nanoseconds:cpu:nanoseconds',
-    timeMs: 0,
-    durationNs: 1n,
-    period: 1n,
-    expected: 0n,
-    lost: 0n,
-    truncated: 0n,
-    unsymbolized: 0n,
-    flags: 0,
-    originalTimeMs: 0,
-    body,
-    samples: Uint32Array.of(0),
-    column: 0,
-    cutSamples: 0n,
-  }
-}
-
 const idOf = (name: string) => Buffer.from(name.padEnd(16, '.'))
-const batchOf = (name: string, count = 1): IngestBatch => ({
+const batchOf = (name: string, profiles = 1): EncodedBatch => ({
   tenant: 't',
   batchId: idOf(name),
-  profiles: Array.from({ length: count }, () => profileOf({ service_name: 'api' })),
+  receivedAtMs: 0,
+  profiles,
+  samples: profiles,
+  seenVersion: 0,
+  seriesIds: BigUint64Array.from({ length: profiles }, (_, index) => BigInt(index)),
+  ingest: new Uint8Array(0),
+  dimensions: [],
 })
-const nameOf = (rows: BatchRows) => Buffer.from(rows.batchId).toString().replaceAll('.', '')
+const nameOf = (batch: EncodedBatch) => Buffer.from(batch.batchId).toString().replaceAll('.', '')
 
 /** The store's side of the pipeline: groups wait until the test lets them go. */
 function open(settings: Partial<IngestSettings> = {}, stored: string[] = []) {
-  const groups: { names: string[]; rows: BatchRows[]; finish(error?: Error): void }[] = []
+  const groups: { names: string[]; finish(error?: Error): void }[] = []
   const known = new Set<string>()
   const metrics = createServerMetrics()
   const store = {
@@ -79,21 +35,22 @@ function open(settings: Partial<IngestSettings> = {}, stored: string[] = []) {
     } as IngestOptions['store']['ledger'],
     selectStored: async (keys: readonly string[]) =>
       new Set(keys.filter(key => stored.some(name => key === batchKey('t', idOf(name))))),
-    write: (rows: readonly BatchRows[]) =>
+    write: (batches: readonly EncodedBatch[]) =>
       new Promise<void>((resolve, reject) => {
         const finish = (error?: Error) => {
           if (error) reject(error)
           else {
-            for (const batch of rows) known.add(batchKey(batch.tenant, batch.batchId))
+            for (const batch of batches) known.add(batchKey(batch.tenant, batch.batchId))
             resolve()
           }
         }
-        groups.push({ names: rows.map(nameOf), rows: [...rows], finish })
+        groups.push({ names: batches.map(nameOf), finish })
       }),
     stop() {},
   }
   const ingest = createIngest({
     store,
+    decode: () => Promise.reject(new Error('nothing is decoded here')),
     writeAgents: async () => {},
     settings: { ...defaultIngestSettings(), groupWaitMs: 0, ...settings },
     metrics,
@@ -217,50 +174,3 @@ test('stop stores what waits and takes no more', async () => {
   await stopped
   await expect(ingest.submit(batchOf('b2'), 'strobe')).rejects.toMatchObject({ code: 'SERVER_STOPPING' })
 })
-
-// 32 bits of the whole name's hash: the cut one stays apart from others that begin alike.
-const longNameHash = murmur3x86x128(Buffer.from('n'.repeat(201)), 0)[0]
-  .toString(16)
-  .padStart(8, '0')
-
-const labelCases: [name: string, given: Record<string, string>, want: Record<string, string> | string][] = [
-  [
-    'names are mapped, empty values left out',
-    { service_name: 'a', 'k8s-pod': 'p', x: '' },
-    { k8s_pod: 'p', service_name: 'a' },
-  ],
-  ['OpenTelemetry names count', { 'service.name': 'a' }, { service_name: 'a' }],
-  ['no service', { host_name: 'h' }, 'LABEL_INVALID'],
-  ['an empty service', { service_name: '' }, 'LABEL_INVALID'],
-  ['a long value', { service_name: 'a', pod: 'é'.repeat(1025) }, 'LABEL_TOO_LONG'],
-  [
-    'a long name is cut',
-    { service_name: 'a', ['n'.repeat(201)]: 'x' },
-    { service_name: 'a', [`${'n'.repeat(191)}_${longNameHash}`]: 'x' },
-  ],
-  [
-    'too many',
-    {
-      service_name: 'a',
-      ...Object.fromEntries(Array.from({ length: 64 }, (_, index) => [`l${index}`, 'x'])),
-    },
-    'LABELS_TOO_MANY',
-  ],
-]
-for (const [name, given, want] of labelCases) {
-  test(`labels: ${name}`, async () => {
-    const { ingest, group } = open()
-    const answer = ingest.submit({ tenant: 't', batchId: idOf('b0'), profiles: [profileOf(given)] }, 'strobe')
-    if (typeof want === 'string') {
-      await expect(answer).rejects.toMatchObject({ code: want })
-      return
-    }
-    const { rows, finish } = await group(0)
-    finish()
-    await answer
-    expect(Object.fromEntries(rows[0]!.profiles[0]!.labels.map(label => [label.name, label.value]))).toEqual(
-      want,
-    )
-    expect(rows[0]!.profiles[0]!.service).toBe('a')
-  })
-}

@@ -1,14 +1,12 @@
-import { groupId, seriesId } from '@strobe/profile'
 import { CodedError, toCodedError } from '../errors.ts'
 import type { ServerMetrics } from '../metrics.ts'
-import type { BatchRows, ProfileRow } from '../storage/insert.ts'
+import type { EncodedBatch } from '../storage/batch-encoder.ts'
 import { batchKey } from '../storage/ledger.ts'
 import type { Store } from '../storage/store.ts'
 import type { AgentRow } from '../storage/write-agents.ts'
 import type { TenantValues } from '../tenant-settings.ts'
 import { Admission } from './admission.ts'
-import { type IngestAnswer, type IngestBatch, TIME_MISSING, TIME_OUTSIDE_WINDOW } from './batch.ts'
-import { readSeriesLabels } from './series-labels.ts'
+import type { DecodedRequest, DecodeJob, IngestAnswer, UploadJob, WriteJob } from './batch.ts'
 import type { IngestSettings } from './settings.ts'
 import { tenantIngestSettings } from './tenant-ingest.ts'
 
@@ -28,7 +26,9 @@ export interface Ingest {
    * with retryAfterMs, STORE_NOT_READY when the store takes longer than answerTimeoutMs: then the batch is
    * still on its way, and its retry waits for the same rows.
    */
-  submit(batch: IngestBatch, protocol: IngestProtocol): Promise<IngestAnswer>
+  submit(batch: EncodedBatch, protocol: IngestProtocol): Promise<IngestAnswer>
+  /** Throws what the request has wrong. */
+  decode(request: SentRequest): Promise<DecodedRequest>
   /** The answer for a batch that was stored lately or is on its way, without decoding it again; else null. */
   findKnown(tenant: string, batchId: Uint8Array): Promise<IngestAnswer | null>
   /**
@@ -45,20 +45,22 @@ export interface Ingest {
   stop(graceMs: number): Promise<void>
 }
 
+/** A job without what the server knows of its tenant. */
+export type SentRequest = Omit<WriteJob, 'retention' | 'settings'> | Omit<UploadJob, 'retention' | 'settings'>
+
 export interface IngestOptions {
+  decode: (job: DecodeJob) => Promise<DecodedRequest>
   store: Pick<Store, 'write' | 'selectStored' | 'ledger' | 'failure' | 'stop'>
   writeAgents: (tenant: string, agents: AgentRow[]) => Promise<void>
   settings: IngestSettings
   /** Settings that tenants have of their own. */
   valuesOf?: (tenant: string) => TenantValues
   metrics: ServerMetrics
-  now?: () => number
 }
 
 interface Waiting {
   key: string
-  rows: BatchRows
-  samples: number
+  batch: EncodedBatch
   promise: Promise<IngestAnswer>
   resolve(answer: IngestAnswer): void
   reject(error: unknown): void
@@ -78,7 +80,6 @@ const defaultRetention = 0
 /** Labels, identities, groups, and one group at a time into the store. */
 export function createIngest(options: IngestOptions): Ingest {
   const { store, settings, metrics } = options
-  const now = options.now ?? Date.now
   const valuesOf = options.valuesOf ?? (() => noValues)
   const admission = new Admission({
     valuesOf,
@@ -110,53 +111,6 @@ export function createIngest(options: IngestOptions): Ingest {
   function nameInMetrics(tenant: string): string {
     if (namedTenants.size < maxNamedTenants) namedTenants.add(tenant)
     return namedTenants.has(tenant) ? tenant : 'other'
-  }
-
-  function checkSamples(batch: IngestBatch): void {
-    const limit = settingsOf(batch.tenant).limits.maxProfileSamples
-    for (const { samples } of batch.profiles)
-      if (samples.length > limit)
-        throw new CodedError(
-          'SAMPLES_TOO_MANY',
-          `a profile has ${samples.length} samples, the limit is ${limit}; send shorter windows or fewer labels of samples`,
-          { limitName: 'profile_samples', limit, observed: samples.length },
-        )
-  }
-
-  function toRows(batch: IngestBatch, receivedAtMs: number): BatchRows {
-    const { limits } = settingsOf(batch.tenant)
-    for (const body of new Set(batch.profiles.map(profile => profile.body)))
-      if (body.labelsFolded > 0) metrics.dropped.inc({ reason: 'sample_labels_folded' }, body.labelsFolded)
-    const profiles = batch.profiles.map((profile): ProfileRow => {
-      const { labels, duplicates, shortened } = readSeriesLabels(profile.labels, limits)
-      if (shortened > 0) metrics.dropped.inc({ reason: 'end_of_label_name' }, shortened)
-      if (profile.cutSamples > 0n)
-        metrics.dropped.inc({ reason: 'root_of_deep_stack' }, Number(profile.cutSamples))
-      if (duplicates > 0) metrics.dropped.inc({ reason: 'duplicate_label' }, duplicates)
-      if (profile.flags & TIME_MISSING) metrics.retimed.inc({ reason: 'missing' })
-      if (profile.flags & TIME_OUTSIDE_WINDOW) metrics.retimed.inc({ reason: 'outside_window' })
-      return {
-        service: labels.find(label => label.name === 'service_name')!.value,
-        type: profile.type,
-        timeMs: profile.timeMs,
-        seriesId: seriesId(labels, profile.type),
-        groupId: groupId(labels),
-        labels,
-        durationNs: profile.durationNs,
-        period: profile.period,
-        expected: profile.expected,
-        lost: profile.lost,
-        truncated: profile.truncated,
-        unsymbolized: profile.unsymbolized,
-        flags: profile.flags,
-        originalTimeMs: profile.originalTimeMs,
-        retention: defaultRetention,
-        body: profile.body,
-        samples: profile.samples,
-        column: profile.column,
-      }
-    })
-    return { tenant: batch.tenant, batchId: batch.batchId, receivedAtMs, profiles }
   }
 
   /** [what, how much of it waits, how much more would, how much may] */
@@ -193,24 +147,24 @@ export function createIngest(options: IngestOptions): Ingest {
     let profiles = 0
     while (
       queue.length > 0 &&
-      (group.length === 0 || profiles + queue[0]!.rows.profiles.length <= settings.groupProfiles)
+      (group.length === 0 || profiles + queue[0]!.batch.profiles <= settings.groupProfiles)
     ) {
       const next = queue.shift()!
-      profiles += next.rows.profiles.length
+      profiles += next.batch.profiles
       group.push(next)
     }
     lastGroupAtMs = performance.now()
     try {
       const stored = await store.selectStored(group.map(waiting => waiting.key))
       const fresh = group.filter(waiting => !stored.has(waiting.key))
-      if (fresh.length > 0) await store.write(fresh.map(waiting => waiting.rows))
+      if (fresh.length > 0) await store.write(fresh.map(waiting => waiting.batch))
       store.ledger.remember(stored)
       for (const waiting of group) {
         const isDuplicate = stored.has(waiting.key)
-        const count = waiting.rows.profiles.length
+        const count = waiting.batch.profiles
         if (!isDuplicate) {
           metrics.profiles.inc(count)
-          metrics.samples.inc(waiting.samples)
+          metrics.samples.inc(waiting.batch.samples)
         }
         waiting.resolve({ profiles: count, isDuplicate })
       }
@@ -219,8 +173,8 @@ export function createIngest(options: IngestOptions): Ingest {
     } finally {
       for (const waiting of group) {
         onTheirWay.delete(waiting.key)
-        queuedProfiles -= waiting.rows.profiles.length
-        queuedSamples -= waiting.samples
+        queuedProfiles -= waiting.batch.profiles
+        queuedSamples -= waiting.batch.samples
       }
       metrics.queuedProfiles.set(queuedProfiles)
     }
@@ -247,15 +201,15 @@ export function createIngest(options: IngestOptions): Ingest {
     }
   }
 
-  function enqueue(key: string, rows: BatchRows, samples: number): Waiting {
+  function enqueue(key: string, batch: EncodedBatch): Waiting {
     const { promise, resolve, reject } = Promise.withResolvers<IngestAnswer>()
     // Nobody may be waiting any more when it fails.
     promise.catch(() => {})
-    const waiting: Waiting = { key, rows, samples, promise, resolve, reject }
+    const waiting: Waiting = { key, batch, promise, resolve, reject }
     onTheirWay.set(key, waiting)
     queue.push(waiting)
-    queuedProfiles += rows.profiles.length
-    queuedSamples += samples
+    queuedProfiles += batch.profiles
+    queuedSamples += batch.samples
     metrics.queuedProfiles.set(queuedProfiles)
     schedule()
     return waiting
@@ -276,41 +230,39 @@ export function createIngest(options: IngestOptions): Ingest {
     async submit(batch, protocol) {
       if (isStopping)
         throw new CodedError('SERVER_STOPPING', 'the server is stopping', { retryAfterMs: 2_000 })
-      const { maxBatchProfiles } = settingsOf(batch.tenant).limits
-      if (batch.profiles.length > maxBatchProfiles) {
-        throw new CodedError(
-          'PROFILES_TOO_MANY',
-          `the batch has ${batch.profiles.length} profiles, the limit is ${maxBatchProfiles}`,
-          { limitName: 'batch_profiles', limit: maxBatchProfiles, observed: batch.profiles.length },
-        )
-      }
-      checkSamples(batch)
       const known = await findKnown(batch.tenant, batch.batchId)
       if (known) {
         metrics.batches.inc({ protocol, outcome: 'duplicate' })
-        return { ...known, profiles: batch.profiles.length }
+        return { ...known, profiles: batch.profiles }
       }
-      const samples = batch.profiles.reduce((sum, profile) => sum + profile.samples.length, 0)
       checkRoom(
-        ['profiles', queuedProfiles, batch.profiles.length, settings.queueProfiles],
-        ['samples', queuedSamples, samples, settings.queueSamples],
+        ['profiles', queuedProfiles, batch.profiles, settings.queueProfiles],
+        ['samples', queuedSamples, batch.samples, settings.queueSamples],
       )
       const key = batchKey(batch.tenant, batch.batchId)
       // Another try of the batch may have come while this one looked.
       let waiting = onTheirWay.get(key)
       const isFirst = waiting === undefined
       if (!waiting) {
-        const rows = toRows(batch, now())
-        admission.addSeries(
-          batch.tenant,
-          rows.profiles.map(profile => profile.seriesId),
-        )
-        waiting = enqueue(key, rows, samples)
+        admission.addSeries(batch.tenant, batch.seriesIds)
+        waiting = enqueue(key, batch)
       }
       const answer = await answerOf(waiting)
       const isDuplicate = answer.isDuplicate || !isFirst
       metrics.batches.inc({ protocol, outcome: isDuplicate ? 'duplicate' : 'stored' })
       return { ...answer, isDuplicate }
+    },
+    async decode(request) {
+      const { limits, windowPastMs, windowFutureMs } = settingsOf(request.tenant)
+      const decoded = await options.decode({
+        ...request,
+        retention: defaultRetention,
+        settings: { limits, windowPastMs, windowFutureMs },
+      })
+      for (const what of ['dropped', 'retimed'] as const)
+        for (const [reason, count] of Object.entries(decoded.counts[what]))
+          if (count > 0) metrics[what].inc({ reason }, count)
+      return decoded
     },
     reserve(bytes) {
       if (isStopping) throw stoppingError()

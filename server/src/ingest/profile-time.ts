@@ -1,6 +1,6 @@
 import { CodedError } from '../errors.ts'
 import { formatQuantity } from '../quantity.ts'
-import { TIME_MISSING, TIME_OUTSIDE_WINDOW } from './batch.ts'
+import { type DecodeCounts, TIME_MISSING, TIME_OUTSIDE_WINDOW } from './batch.ts'
 import type { IngestSettings } from './settings.ts'
 
 export interface PlacedTime {
@@ -51,4 +51,9 @@ export function placeTime(
     )
   }
   return { timeMs: receivedAtMs, flags: TIME_OUTSIDE_WINDOW, originalTimeMs }
+}
+
+export function countTime(placed: PlacedTime, { retimed }: DecodeCounts): void {
+  if (placed.flags & TIME_MISSING) retimed.missing++
+  if (placed.flags & TIME_OUTSIDE_WINDOW) retimed.outside_window++
 }

@@ -11,6 +11,8 @@ export interface IngestSettings {
   queueSamples: number
   /** Bytes of requests, as sent, that may be read and decoded at once; unpacked they are several times as large. */
   decodingBytes: number
+  /** Heap of one thread that decodes. */
+  decodeHeapBytes: number
   /** Longest a sender waits for its answer; the batch stays and its retry finds it. */
   answerTimeoutMs: number
   /** Accepted start times, before and after the time of receipt. */
@@ -28,6 +30,7 @@ export function defaultIngestSettings(): IngestSettings {
     queueProfiles: 20_000,
     queueSamples: 5_000_000,
     decodingBytes: 64 * 2 ** 20,
+    decodeHeapBytes: 512 * 2 ** 20,
     answerTimeoutMs: 30_000,
     windowPastMs: 14 * 86_400_000,
     windowFutureMs: 10 * 60_000,

@@ -12,6 +12,9 @@ test('grows at every kind of value without losing a byte', () => {
       row.string(`é${'x'.repeat(time * 7)}`)
       row.fixed(Uint8Array.of(1, 2, 3))
       row.array64(BigUint64Array.of(BigInt(time), 2n))
+      row.arrayOfHalves(Uint32Array.of(time, 0, 2, 0))
+      row.halves(time, 0xffffffff)
+      row.utf8(new Uint8Array(time))
       row.map([{ name: 'a', value: 'b' }])
     }
     return Buffer.from(row.bytes())

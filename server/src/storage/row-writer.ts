@@ -15,6 +15,11 @@ export class RowWriter {
     return this.#buffer.subarray(0, this.#length)
   }
 
+  /** Forgets what was written; the room stays. */
+  clear(): void {
+    this.#length = 0
+  }
+
   /** May replace the buffer: reserve first, then name it. */
   #reserve(count: number): number {
     const at = this.#length
@@ -39,12 +44,22 @@ export class RowWriter {
 
   uint32(value: number): void {
     const at = this.#reserve(4)
-    this.#buffer.writeUInt32LE(value, at)
+    const buffer = this.#buffer
+    buffer[at] = value
+    buffer[at + 1] = value >>> 8
+    buffer[at + 2] = value >>> 16
+    buffer[at + 3] = value >>> 24
   }
 
   uint64(value: bigint): void {
     const at = this.#reserve(8)
     this.#buffer.writeBigUInt64LE(value, at)
+  }
+
+  /** UInt64 or Int64, as unsigned halves. */
+  halves(low: number, high: number): void {
+    this.uint32(low)
+    this.uint32(high)
   }
 
   int64(value: bigint): void {
@@ -73,10 +88,22 @@ export class RowWriter {
     this.#buffer.set(bytes, at)
   }
 
+  /** String, of bytes that are UTF-8. */
+  utf8(bytes: Uint8Array): void {
+    this.count(bytes.length)
+    this.fixed(bytes)
+  }
+
   /** Array(UInt64) or Array(Int64); typed arrays hold the machine's order, which is little-endian here. */
   array64(values: BigUint64Array | BigInt64Array): void {
     this.count(values.length)
     this.fixed(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+  }
+
+  /** The same of unsigned halves, low first. */
+  arrayOfHalves(halves: Uint32Array): void {
+    this.count(halves.length / 2)
+    this.fixed(new Uint8Array(halves.buffer, halves.byteOffset, halves.byteLength))
   }
 
   map(entries: readonly { name: string; value: string }[]): void {

@@ -4,7 +4,7 @@ export interface StorageSettings {
   /** First and longest pause between tries of one insert. */
   retryMinMs: number
   retryMaxMs: number
-  /** Ids of stacks, frames, functions, series and label sets remembered as stored; each costs about 80 bytes. */
+  /** Ids of stacks, frames, functions, series and label sets remembered as stored, 12 bytes each: 24 MiB. */
   seenIds: number
   /** Batch ids remembered as stored, so that a quick retry needs no look-up. */
   recentBatches: number
@@ -15,7 +15,7 @@ export function defaultStorageSettings(): StorageSettings {
     requestTimeoutMs: 60_000,
     retryMinMs: 100,
     retryMaxMs: 5_000,
-    seenIds: 1_000_000,
+    seenIds: 2 ** 21,
     recentBatches: 100_000,
   }
 }

@@ -1,24 +1,16 @@
 import { mkdtempSync, readdirSync, renameSync, rmSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  decodePprof,
-  encodePprof,
-  groupId,
-  type Profile,
-  profileTypeId,
-  type ResolvedProfile,
-  resolveStacks,
-  seriesId,
-} from '@strobe/profile'
+import { encodePprof, groupId, PprofBody, type Profile, profileTypeId, seriesId } from '@strobe/profile'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { defaultEngineSettings } from '../engine/settings.ts'
 import { type Engine, startEngine } from '../engine/supervisor.ts'
+import { BatchEncoder, type EncodedBatch, SeenScopes } from './batch-encoder.ts'
 import { createStoreClient, type StoreClient } from './client.ts'
 import { deleteAllData } from './delete-data.ts'
-import type { BatchRows } from './insert.ts'
 import { Journal } from './journal.ts'
 import { migrate, migrations, readMeta } from './migrate.ts'
+import { SeenIds } from './seen-ids.ts'
 import { defaultStorageSettings } from './settings.ts'
 import { Store, type StoreMetrics } from './store.ts'
 import { writeAgents } from './write-agents.ts'
@@ -59,7 +51,7 @@ beforeEach(async () => {
 })
 
 /** Samples as `leaf;root value`, all of process_cpu. */
-function bodyOf(...lines: string[]): ResolvedProfile {
+function bodyOf(...lines: string[]): PprofBody {
   const names = [
     ...new Set(lines.flatMap(line => line.split(' ')[0]!.split(';')).filter(name => name !== '')),
   ]
@@ -96,7 +88,7 @@ function bodyOf(...lines: string[]): ResolvedProfile {
     labelUnit: new Int32Array(0),
     labelStrings: [],
   }
-  return resolveStacks(decodePprof(encodePprof(profile)))
+  return new PprofBody().read(encodePprof(profile))
 }
 
 const type = profileTypeId(
@@ -106,39 +98,41 @@ const type = profileTypeId(
 )
 const nowMs = Date.UTC(2026, 10, 25, 4, 0, 0)
 
-function batch(name: string, ...lines: string[]): BatchRows {
+const scopes = new SeenScopes(Buffer.from('secret'))
+
+function batch(store: Store, name: string, ...lines: string[]): EncodedBatch {
   const labels = [
     { name: 'host_name', value: name },
     { name: 'service_name', value: 'api' },
   ]
   const body = bodyOf(...lines)
-  return {
-    tenant: 'default',
-    batchId: Buffer.from(name.padEnd(16, '.')),
-    receivedAtMs: nowMs,
-    profiles: [
-      {
+  const encoder = new BatchEncoder(new SeenIds(store.seenIdsBuffer), scopes)
+  encoder.begin('default', Buffer.from(name.padEnd(16, '.')), nowMs)
+  encoder.add(
+    {
+      series: {
         service: 'api',
         type,
-        timeMs: nowMs - 10_000,
         seriesId: seriesId(labels, type),
         groupId: groupId(labels),
         labels,
-        durationNs: 10_000_000_000n,
-        period: 10n,
-        expected: 5n,
-        lost: 1n,
-        truncated: 0n,
-        unsymbolized: 0n,
-        flags: 0,
-        originalTimeMs: 0,
-        retention: 0,
-        body,
-        samples: Uint32Array.from(body.sampleStack.keys()),
-        column: 0,
       },
-    ],
-  }
+      timeMs: nowMs - 10_000,
+      durationNs: 10_000_000_000n,
+      period: 10n,
+      expected: 5n,
+      lost: 1n,
+      truncated: 0n,
+      unsymbolized: 0n,
+      flags: 0,
+      originalTimeMs: 0,
+      retention: 0,
+      samples: Uint32Array.from({ length: body.samples }, (_, sample) => sample),
+      column: 0,
+    },
+    body,
+  )
+  return encoder.finish()
 }
 
 const counts: Record<string, number> = {}
@@ -175,7 +169,7 @@ async function select(query: string): Promise<unknown[]> {
 
 test('a profile is spread over the tables with everything its samples point at', async () => {
   const { store, journalFolder } = openStore()
-  await store.write([batch('b0', 'fib;main 30', 'print;main 12', ' 8')])
+  await store.write([batch(store, 'b0', 'fib;main 30', 'print;main 12', ' 8')])
   expect(
     await select(
       `SELECT sum(value), arrayStringConcat(arrayMap(id -> dictionary[id], st.frames), ';') AS path FROM samples s
@@ -219,7 +213,10 @@ test('a profile is spread over the tables with everything its samples point at',
 test('a profile whose values pass 2^63 together keeps its sum, also by the minute', async () => {
   const { store } = openStore()
   const most = String(2n ** 62n)
-  await store.write([batch('b0', `a ${most}`, `b ${most}`), batch('b1', `a ${most}`, `b ${most}`)])
+  await store.write([
+    batch(store, 'b0', `a ${most}`, `b ${most}`),
+    batch(store, 'b1', `a ${most}`, `b ${most}`),
+  ])
   expect(await select('SELECT DISTINCT toString(value) FROM profiles')).toEqual([[String(2n ** 63n)]])
   await client.command({ query: 'OPTIMIZE TABLE totals_1m FINAL' })
   expect(await select('SELECT toString(sum(value)), toUInt32(sum(profiles)) FROM totals_1m')).toEqual([
@@ -229,16 +226,16 @@ test('a profile whose values pass 2^63 together keeps its sum, also by the minut
 
 test('what the store has of a stack is not sent again until the next day', async () => {
   const { store } = openStore()
-  await store.write([batch('b0', 'fib;main 1')])
-  await store.write([batch('b1', 'fib;main 1')])
+  await store.write([batch(store, 'b0', 'fib;main 1')])
+  await store.write([batch(store, 'b1', 'fib;main 1')])
   expect(counts).toMatchObject({ stacks: 1, frames: 2, functions: 2, series: 2, ingest: 2, batches: 2 })
 })
 
 test('in a store that was emptied everything is sent again', async () => {
   const { store } = openStore()
-  await store.write([batch('b0', 'fib;main 1')])
+  await store.write([batch(store, 'b0', 'fib;main 1')])
   await store.empty(() => deleteAllData(client))
-  await store.write([batch('b0', 'fib;main 1')])
+  await store.write([batch(store, 'b0', 'fib;main 1')])
   expect(await select('SELECT toUInt32(uniqExact(stack_id)) FROM samples')).toEqual([[1]])
   expect(await select('SELECT toUInt32(uniqExact(stack_id)) FROM stacks')).toEqual([[1]])
   expect(await select('SELECT toUInt32(uniqExact(frame_id)) FROM frames')).toEqual([[2]])
@@ -246,16 +243,21 @@ test('in a store that was emptied everything is sent again', async () => {
 
 test('a store whose epoch changed behind our back is another store', async () => {
   const { store } = openStore()
-  await store.write([batch('b0', 'fib;main 1')])
+  await store.write([batch(store, 'b0', 'fib;main 1')])
   await deleteAllData(client)
   clockMs += 10_000
-  await store.write([batch('b1', 'fib;main 1')])
+  // It was encoded without the rows that went: its sender is told to come again.
+  await expect(store.write([batch(store, 'b1', 'fib;main 1')])).rejects.toMatchObject({
+    code: 'STORE_NOT_READY',
+    details: { retryAfterMs: 1_000 },
+  })
+  await store.write([batch(store, 'b1', 'fib;main 1')])
   expect(await select('SELECT toUInt32(uniqExact(stack_id)) FROM stacks')).toEqual([[1]])
 })
 
 test('the ledger knows a batch from memory and from the table', async () => {
   const first = openStore().store
-  await first.write([batch('b0', 'a 1'), batch('b1', 'a 1')])
+  await first.write([batch(first, 'b0', 'a 1'), batch(first, 'b1', 'a 1')])
   const key = (name: string) => `default/${Buffer.from(name.padEnd(16, '.')).toString('hex')}`
   expect(first.ledger.isRecent(key('b0'))).toBe(true)
   const restarted = openStore().store
@@ -272,7 +274,7 @@ for (const step of ['journaled', 'inserted', 'recorded'] as const) {
     const { store, journalFolder } = openStore(reached => {
       if (reached === step) throw Object.assign(new Error('power cut'), { code: '62' })
     })
-    const batches = [batch('b0', 'fib;main 30'), batch('b1', 'fib;main 12')]
+    const batches = [batch(store, 'b0', 'fib;main 30'), batch(store, 'b1', 'fib;main 12')]
     // setAside is what a refused group meets; a cut meets nothing, so the file is put back.
     await expect(store.write(batches)).rejects.toThrow(/power cut/)
     if (step === 'inserted') {
@@ -297,7 +299,7 @@ test('a damaged group is set aside, not replayed', async () => {
   const { store, journalFolder } = openStore(step => {
     if (step === 'journaled') throw new Error('power cut')
   })
-  await expect(store.write([batch('b0', 'a 1')])).rejects.toThrow()
+  await expect(store.write([batch(store, 'b0', 'a 1')])).rejects.toThrow()
   const [name] = readdirSync(journalFolder)
   truncateSync(join(journalFolder, name!), 100)
   await openStore(undefined, journalFolder).store.replay()

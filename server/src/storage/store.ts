@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CodedError } from '../errors.ts'
+import type { EncodedBatch } from './batch-encoder.ts'
 import { insertBinary, type StoreClient } from './client.ts'
-import { type BatchRows, encodeGroup, SeenDimensions } from './insert.ts'
+import { encodeGroup } from './insert.ts'
 import type { Group, Journal } from './journal.ts'
 import { batchKey, Ledger } from './ledger.ts'
 import { readMeta } from './migrate.ts'
+import { SeenIds, seenIdsBytes } from './seen-ids.ts'
 import type { StorageSettings } from './settings.ts'
 
 export interface StoreLog {
@@ -61,8 +63,10 @@ const permanentCodes = new Set([
 /** Writes groups of batches: journal, dimensions, profiles, ledger. One group at a time, others wait. */
 export class Store {
   readonly ledger: Ledger
+  /** What encoders in other threads need to leave out what is stored. */
+  readonly seenIdsBuffer: SharedArrayBuffer
   readonly #options: StoreOptions
-  readonly #seen: SeenDimensions
+  readonly #seen: SeenIds
   readonly #stopping = new AbortController()
   #sequence = 0
   #epoch = ''
@@ -72,7 +76,8 @@ export class Store {
 
   constructor(options: StoreOptions) {
     this.#options = options
-    this.#seen = new SeenDimensions(options.settings.seenIds)
+    this.seenIdsBuffer = new SharedArrayBuffer(seenIdsBytes(options.settings.seenIds))
+    this.#seen = new SeenIds(this.seenIdsBuffer)
     this.ledger = new Ledger(options.client, options.settings.recentBatches)
   }
 
@@ -119,9 +124,10 @@ export class Store {
   /**
    * Returns when all rows and the ledger's are durable; tries for as long as the store is away.
    * Throws STORE_FAILED when it will never take them, SERVER_STOPPING when stop() came first (the journal
-   * keeps the group), JOURNAL_FAILED when the journal could not be written and nothing was begun.
+   * keeps the group), JOURNAL_FAILED when the journal could not be written and nothing was begun,
+   * STORE_NOT_READY when the store was emptied or replaced since a batch was encoded: nothing was begun.
    */
-  write(batches: readonly BatchRows[]): Promise<void> {
+  write(batches: readonly EncodedBatch[]): Promise<void> {
     return this.#inTurn(() => this.#write(batches))
   }
 
@@ -138,6 +144,9 @@ export class Store {
       } finally {
         this.#seen.clear()
         this.ledger.forget()
+        // The next look takes the epoch that the work has made as it is.
+        this.#epoch = ''
+        this.#epochCheckedAtMs = Number.NEGATIVE_INFINITY
       }
     })
   }
@@ -148,9 +157,16 @@ export class Store {
     return turn
   }
 
-  async #write(batches: readonly BatchRows[]): Promise<void> {
+  async #write(batches: readonly EncodedBatch[]): Promise<void> {
     const { journal, metrics, now } = this.#options
     await this.#checkEpoch()
+    if (batches.some(batch => batch.seenVersion !== this.#seen.version)) {
+      throw new CodedError(
+        'STORE_NOT_READY',
+        'the store was emptied or replaced while the profiles waited; send them again',
+        { retryAfterMs: 1_000 },
+      )
+    }
     const nowMs = now()
     const id = `${String(nowMs).padStart(15, '0')}-${String(this.#sequence++).padStart(9, '0')}-${randomBytes(6).toString('hex')}`
     const encoded = encodeGroup(batches, this.#seen, id, nowMs)
@@ -243,7 +259,10 @@ export class Store {
     const epoch = (await this.#retry(() => readMeta(this.#options.client, 'store_epoch'))) ?? ''
     this.#epochCheckedAtMs = nowMs
     if (epoch === this.#epoch) return
+    const isFirst = this.#epoch === ''
     this.#epoch = epoch
+    // Nothing was remembered before the first look; batches that wait for it stay good.
+    if (isFirst) return
     this.#seen.clear()
     this.ledger.forget()
   }

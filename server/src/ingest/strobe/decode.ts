@@ -1,32 +1,38 @@
-import type { ProfileBody, ProfileSeries } from '@strobe/proto'
+import { fromBinary } from '@bufbuild/protobuf'
+import type { PprofBody } from '@strobe/profile'
+import { type ProfileBody, type ProfileSeries, WriteRequestSchema } from '@strobe/proto'
 import { CodedError } from '../../errors.ts'
-import type { IngestProfile } from '../batch.ts'
-import { countSamples, decodeBody } from '../decode-body.ts'
-import { markType } from '../mark-type.ts'
-import { placeTime } from '../profile-time.ts'
-import type { IngestSettings } from '../settings.ts'
+import type { IngestLimits } from '../../limits.ts'
+import type { WriteJob } from '../batch.ts'
+import { checkSamples, countCut } from '../count-samples.ts'
+import { countTime, placeTime } from '../profile-time.ts'
+import type { DecodeTools } from '../request-decoder.ts'
 
 /**
- * One body of an agent's batch: a profile per series of the list. Pure.
- *
- * pprof: the body's message, unpacked.
- * Throws PROFILE_MALFORMED, BATCH_INVALID, TIME_OUT_OF_WINDOW; `at` names the body in messages.
+ * Encodes an agent's batch: a profile per series of each body.
+ * Throws BATCH_INVALID, TIME_OUT_OF_WINDOW, and what DecodeTools do; messages name the body.
  */
-export function decodeProfileBody(
-  pprof: Uint8Array,
+export function encodeWrite(job: WriteJob, tools: DecodeTools): void {
+  const request = fromBinary(WriteRequestSchema, job.request)
+  tools.encoder.begin(job.tenant, request.batchId, job.receivedAtMs)
+  for (const [index, { pprof, series }] of request.bodies.entries())
+    encodeBody(tools.readBody(pprof), series, `bodies[${index}]`, job, tools)
+}
+
+function encodeBody(
+  body: PprofBody,
   series: readonly ProfileSeries[],
   at: string,
-  receivedAtMs: number,
-  settings: IngestSettings,
-): IngestProfile[] {
-  const { profile, resolved, isCut } = decodeBody(pprof, settings.limits.maxStackDepth)
-  const samples = samplesBySeries(resolved.sampleSeries, series.length, at)
-  return series.map((one, index) => {
-    const sampleType = profile.sampleTypes[one.sampleTypeIndex]
+  job: WriteJob,
+  { encoder, findSeries, counts }: DecodeTools,
+): void {
+  const samples = samplesBySeries(body.sampleSeries.subarray(0, body.samples), series.length, at)
+  for (const [index, one] of series.entries()) {
+    const sampleType = body.sampleTypes[one.sampleTypeIndex]
     if (!sampleType) {
       throw new CodedError(
         'BATCH_INVALID',
-        `${at}.series[${index}].sample_type_index is ${one.sampleTypeIndex}, the body has ${profile.sampleTypes.length} sample types`,
+        `${at}.series[${index}].sample_type_index is ${one.sampleTypeIndex}, the body has ${body.sampleTypes.length} sample types`,
       )
     }
     if (one.profileName === '')
@@ -34,31 +40,34 @@ export function decodeProfileBody(
     if (one.durationNanos < 0n) {
       throw new CodedError('BATCH_INVALID', `${at}.series[${index}].duration_nanos is ${one.durationNanos}`)
     }
-    const cutSamples = countSamples(
-      profile,
-      resolved,
-      samples[index]!.filter(sample => isCut[resolved.sampleStack[sample]!] === 1),
+    const ofSeries = samples[index]!
+    checkSamples(ofSeries.length, job.settings.limits)
+    const time = placeTime(one.timeUnixNanos, job.receivedAtMs, job.settings, true)
+    countTime(time, counts)
+    const cut = countCut(body, ofSeries)
+    counts.dropped.root_of_deep_stack += Number(cut)
+    encoder.add(
+      {
+        series: findSeries(one.profileName, sampleType, body.periodType, one.labels, one.durationNanos).row,
+        ...time,
+        durationNs: one.durationNanos,
+        period: one.period,
+        expected: one.expected,
+        lost: one.lost,
+        truncated: one.truncated + cut,
+        unsymbolized: one.unsymbolized,
+        retention: job.retention,
+        samples: ofSeries,
+        column: one.sampleTypeIndex,
+      },
+      body,
     )
-    return {
-      ...markType(one.profileName, sampleType, profile.periodType, one.labels, one.durationNanos),
-      ...placeTime(one.timeUnixNanos, receivedAtMs, settings, true),
-      durationNs: one.durationNanos,
-      period: one.period,
-      expected: one.expected,
-      lost: one.lost,
-      truncated: one.truncated + cutSamples,
-      cutSamples,
-      unsymbolized: one.unsymbolized,
-      body: resolved,
-      samples: samples[index]!,
-      column: one.sampleTypeIndex,
-    }
-  })
+  }
 }
 
 /** A counting sort: positions of samples, by the series they name. */
 function samplesBySeries(sampleSeries: Uint32Array, seriesCount: number, at: string): Uint32Array[] {
-  const counts = new Uint32Array(seriesCount)
+  const ends = new Uint32Array(seriesCount)
   for (const index of sampleSeries) {
     if (index >= seriesCount) {
       throw new CodedError(
@@ -66,34 +75,35 @@ function samplesBySeries(sampleSeries: Uint32Array, seriesCount: number, at: str
         `${at}: a sample names series ${index}, the list has ${seriesCount}`,
       )
     }
-    counts[index]! += 1
+    ends[index]! += 1
   }
-  const lists = Array.from(counts, count => new Uint32Array(count))
-  counts.fill(0)
-  for (let sample = 0; sample < sampleSeries.length; sample++) {
+  let end = 0
+  for (let index = 0; index < seriesCount; index++) {
+    end += ends[index]!
+    ends[index] = end
+  }
+  const starts = Uint32Array.from(ends)
+  const sorted = new Uint32Array(sampleSeries.length)
+  for (let sample = sampleSeries.length - 1; sample >= 0; sample--) {
     const index = sampleSeries[sample]!
-    lists[index]![counts[index]!++] = sample
+    starts[index]! -= 1
+    sorted[starts[index]!] = sample
   }
-  return lists
+  return Array.from(starts, (start, index) => sorted.subarray(start, ends[index]))
 }
 
 /** Throws BATCH_INVALID, PROFILES_TOO_MANY before anything is unpacked. */
-export function checkBatch(
-  batchId: Uint8Array,
-  bodies: readonly ProfileBody[],
-  settings: IngestSettings,
-): void {
+export function checkBatch(batchId: Uint8Array, bodies: readonly ProfileBody[], limits: IngestLimits): void {
   if (batchId.length !== 16) {
     throw new CodedError('BATCH_INVALID', `batch_id has ${batchId.length} bytes, it must have 16`)
   }
   let profiles = 0
   for (const body of bodies) profiles += body.series.length
-  const { maxBatchProfiles } = settings.limits
-  if (profiles > maxBatchProfiles) {
+  if (profiles > limits.maxBatchProfiles) {
     throw new CodedError(
       'PROFILES_TOO_MANY',
-      `the batch has ${profiles} profiles, the limit is ${maxBatchProfiles}; send several batches`,
-      { limitName: 'batch_profiles', limit: maxBatchProfiles, observed: profiles },
+      `the batch has ${profiles} profiles, the limit is ${limits.maxBatchProfiles}; send several batches`,
+      { limitName: 'batch_profiles', limit: limits.maxBatchProfiles, observed: profiles },
     )
   }
 }

@@ -20,14 +20,16 @@ import {
 } from '@strobe/proto'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { CodedError } from '../../errors.ts'
+import type { EncodedBatch } from '../../storage/batch-encoder.ts'
+import { openSeen, readIngestRows } from '../../storage/testing.ts'
 import type { AgentRow } from '../../storage/write-agents.ts'
-import type { IngestBatch } from '../batch.ts'
 import type { Ingest } from '../pipeline.ts'
+import { RequestDecoder } from '../request-decoder.ts'
 import { defaultIngestSettings } from '../settings.ts'
 import { createGrpcServer, profileIngestService } from './handler.ts'
 
 const nowMs = Date.UTC(2026, 10, 25)
-let submitted: IngestBatch[] = []
+let submitted: EncodedBatch[] = []
 let heartbeats: AgentRow[] = []
 let refusals: string[] = []
 let answer: () => Promise<{ profiles: number; isDuplicate: boolean }>
@@ -35,10 +37,13 @@ const settings = {
   ...defaultIngestSettings(),
   limits: { ...defaultIngestSettings().limits, maxBatchProfiles: 5, maxUnpackedBytes: 10_000 },
 }
+const { seen, scopes } = openSeen()
+const decoder = new RequestDecoder(seen, scopes)
 const ingest: Ingest = {
   settings,
   settingsOf: () => settings,
   enter: () => () => {},
+  decode: async request => decoder.decode({ ...request, retention: 0, settings }),
   async submit(batch) {
     submitted.push(batch)
     return answer()
@@ -84,7 +89,7 @@ beforeEach(() => {
   submitted = []
   heartbeats = []
   refusals = []
-  answer = async () => ({ profiles: submitted.at(-1)!.profiles.length, isDuplicate: false })
+  answer = async () => ({ profiles: submitted.at(-1)!.profiles, isDuplicate: false })
 })
 
 const call = <I, O>(method: Unary<I, O>, request: I) =>
@@ -152,12 +157,10 @@ test('samples go to the series they name, each with its own value column', async
     ]),
   )
   expect(response).toMatchObject({ profiles: 3, duplicate: false })
-  const { profiles, batchId, tenant } = submitted[0]!
+  const { batchId, tenant } = submitted[0]!
   expect([Buffer.from(batchId).toString(), tenant]).toEqual(['b'.repeat(16), 'default'])
-  const sums = profiles.map(({ body, samples, column }) =>
-    [...samples].reduce((sum, sample) => sum + Number(body.values[sample * 2 + column]), 0),
-  )
-  expect(sums).toEqual([60, 4, 0])
+  const profiles = readIngestRows(submitted[0]!)
+  expect(profiles.map(({ values }) => values)).toEqual([[60n], [4n], []])
   // A counter with a window is what the window added.
   expect(profiles.map(({ type }) => type)).toEqual([
     'memory:alloc_space:bytes:space:bytes:delta',

@@ -21,16 +21,15 @@ import {
   HeartbeatResponseSchema,
   ProfileIngest,
   type WriteRequest,
+  WriteRequestSchema,
   type WriteResponse,
   WriteResponseSchema,
 } from '@strobe/proto'
 import { CodedError, toCodedError } from '../../errors.ts'
-import type { IngestProfile } from '../batch.ts'
+import type { DecodedRequest } from '../batch.ts'
 import type { Ingest } from '../pipeline.ts'
-import type { IngestSettings } from '../settings.ts'
 import { nameTenant } from '../tenant-ingest.ts'
-import { unpackBody } from '../unpack.ts'
-import { checkBatch, decodeProfileBody } from './decode.ts'
+import { checkBatch } from './decode.ts'
 
 function defineMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
@@ -46,11 +45,17 @@ function defineMethod<I extends DescMessage, O extends DescMessage>(
   }
 }
 
-/** strobe.v1.ProfileIngest as grpc-js wants it; for servers and clients. */
+/** strobe.v1.ProfileIngest as grpc-js wants it, for clients. */
 export const profileIngestService = {
   Write: defineMethod(ProfileIngest.method.write),
   Heartbeat: defineMethod(ProfileIngest.method.heartbeat),
 } satisfies ServiceDefinition
+
+/** The same for servers: a batch stays the bytes that were sent, which whoever decodes it wants. */
+const servedService = {
+  ...profileIngestService,
+  Write: { ...profileIngestService.Write, requestDeserialize: (bytes: Buffer): Uint8Array => bytes },
+}
 
 export interface StrobeHandlerOptions {
   /** Who calls, by the metadata `authorization`. Rejects with UNAUTHENTICATED or FORBIDDEN. */
@@ -65,7 +70,7 @@ export function createGrpcServer(ingest: Ingest, options: StrobeHandlerOptions =
     'grpc.max_receive_message_length': ingest.settings.limits.maxBodyBytes + 4096,
     'grpc.max_send_message_length': 1024 * 1024,
   })
-  server.addService(profileIngestService, createStrobeHandlers(ingest, options))
+  server.addService(servedService, createStrobeHandlers(ingest, options))
   return server
 }
 
@@ -84,7 +89,7 @@ export function createStrobeHandlers(ingest: Ingest, options: StrobeHandlerOptio
     options.tenantOf ? options.tenantOf(metadata.get('authorization')[0]?.toString()) : 'default'
   const now = options.now ?? Date.now
 
-  const Write: handleUnaryCall<WriteRequest, WriteResponse> = (call, callback) => {
+  const Write: handleUnaryCall<Uint8Array, WriteResponse> = (call, callback) => {
     let tenant = ''
     const work = async () => {
       tenant = await tenantOf(call.metadata)
@@ -111,44 +116,41 @@ export function createStrobeHandlers(ingest: Ingest, options: StrobeHandlerOptio
 async function write(
   ingest: Ingest,
   tenant: string,
-  request: WriteRequest,
+  sent: Uint8Array,
   receivedAtMs: number,
 ): Promise<WriteResponse> {
-  const settings = ingest.settingsOf(tenant)
-  checkBatch(request.batchId, request.bodies, settings)
+  const request = readRequest(sent)
+  checkBatch(request.batchId, request.bodies, ingest.settingsOf(tenant).limits)
   const known = await ingest.findKnown(tenant, request.batchId)
   if (known) return create(WriteResponseSchema, { profiles: known.profiles, duplicate: true })
   const bytes = request.bodies.reduce((sum, body) => sum + body.pprof.length, 0)
   const leave = ingest.enter(tenant, bytes)
   try {
-    const profiles = await decodeBodies(ingest, settings, request, bytes, receivedAtMs)
-    const answer = await ingest.submit({ tenant, batchId: request.batchId, profiles }, 'strobe')
+    const release = ingest.reserve(bytes)
+    let decoded: DecodedRequest
+    try {
+      decoded = await ingest.decode({ protocol: 'strobe', tenant, receivedAtMs, request: sent })
+    } finally {
+      release()
+    }
+    const answer = await ingest.submit(decoded.batch, 'strobe')
     return create(WriteResponseSchema, { profiles: answer.profiles, duplicate: answer.isDuplicate })
   } finally {
     leave()
   }
 }
 
-async function decodeBodies(
-  ingest: Ingest,
-  settings: IngestSettings,
-  request: WriteRequest,
-  bytes: number,
-  receivedAtMs: number,
-): Promise<IngestProfile[]> {
-  const release = ingest.reserve(bytes)
-  const profiles: IngestProfile[] = []
+function readRequest(sent: Uint8Array): WriteRequest {
   try {
-    let unpackedBytes = 0
-    for (const [index, body] of request.bodies.entries()) {
-      const pprof = await unpackBody(body.pprof, settings.limits.maxUnpackedBytes, unpackedBytes)
-      unpackedBytes += pprof.length
-      profiles.push(...decodeProfileBody(pprof, body.series, `bodies[${index}]`, receivedAtMs, settings))
-    }
-  } finally {
-    release()
+    return fromBinary(WriteRequestSchema, sent)
+  } catch (cause) {
+    throw new CodedError(
+      'BATCH_INVALID',
+      `the request is no strobe.v1.WriteRequest: ${(cause as Error).message}`,
+      {},
+      { cause },
+    )
   }
-  return profiles
 }
 
 const states = new Set(['healthy', 'degraded', 'cannot_profile'])

@@ -1,75 +1,68 @@
-import { type Label, profileNameOf, storedSampleTypes } from '@strobe/profile'
+import { type Label, type PprofBody, profileNameOf, storedSampleTypes } from '@strobe/profile'
 import { CodedError } from '../../errors.ts'
-import type { IngestProfile } from '../batch.ts'
-import { countSamples, decodeBody } from '../decode-body.ts'
-import { markType } from '../mark-type.ts'
-import { placeTime } from '../profile-time.ts'
-import type { IngestSettings } from '../settings.ts'
-
-export interface UploadOptions {
-  /** '' when not given. */
-  service: string
-  /** First part of the type id; '' to tell it from the profile. */
-  profileName: string
-  labels: Label[]
-  /** File name, '' when not given; names the service when nothing else does. */
-  source: string
-  isTimeKept: boolean
-}
+import type { UploadJob, UploadOptions, UploadSummary } from '../batch.ts'
+import { checkSamples, countCut, countSamples } from '../count-samples.ts'
+import { countTime, placeTime } from '../profile-time.ts'
+import type { DecodeTools } from '../request-decoder.ts'
 
 /**
- * One uploaded pprof message: each stored sample type is a profile of its own. Pure.
- *
- * bytes: unpacked.
- * Throws PROFILE_MALFORMED, PROFILE_EMPTY, BAD_REQUEST without a service, TIME_OUT_OF_WINDOW.
+ * Encodes one uploaded pprof message: each stored sample type is a profile of its own.
+ * Throws PROFILE_EMPTY, BAD_REQUEST without a service, TIME_OUT_OF_WINDOW, and what DecodeTools do.
  */
-export function decodeUpload(
-  bytes: Uint8Array,
-  options: UploadOptions,
-  receivedAtMs: number,
-  settings: IngestSettings,
-): IngestProfile[] {
-  const { profile, resolved, isCut } = decodeBody(bytes, settings.limits.maxStackDepth)
-  const columns = storedSampleTypes(profile)
-  if (columns.length === 0 || resolved.sampleStack.length === 0) {
+export function encodeUpload(job: UploadJob, tools: DecodeTools): UploadSummary {
+  const { options, receivedAtMs } = job
+  const { encoder, counts } = tools
+  encoder.begin(job.tenant, job.batchId, receivedAtMs)
+  const body = tools.readBody(job.body)
+  const columns = storedSampleTypes(body)
+  if (columns.length === 0 || body.samples === 0) {
     throw new CodedError('PROFILE_EMPTY', 'the profile has no samples')
   }
   const labels = labelsOf(options)
-  const name = options.profileName || profileNameOf(profile)
-  const time = placeTime(profile.timeNanos, receivedAtMs, settings, options.isTimeKept)
-  const samples = Uint32Array.from(resolved.sampleStack.keys())
-  const durationNs = profile.durationNanos > 0n ? profile.durationNanos : 0n
+  const name = options.profileName || profileNameOf(body)
+  const time = placeTime(body.timeNanos, receivedAtMs, job.settings, options.isTimeKept)
+  const samples = Uint32Array.from({ length: body.samples }, (_, sample) => sample)
+  checkSamples(samples.length, job.settings.limits)
   const unsymbolized = countSamples(
-    profile,
-    resolved,
+    body,
     samples.filter(sample => {
-      const stack = resolved.sampleStack[sample]!
-      const first = resolved.stackOffset[stack]!
-      return (
-        first < resolved.stackOffset[stack + 1]! &&
-        resolved.frameKind[resolved.stackFrame[first]!] === 'unsymbolized'
-      )
+      const stack = body.sampleStack[sample]!
+      const first = body.stackOffset[stack]!
+      return first < body.stackOffset[stack + 1]! && !body.isNamed(body.stackFrame[first]!)
     }),
   )
-  const cutSamples = countSamples(
-    profile,
-    resolved,
-    samples.filter(sample => isCut[resolved.sampleStack[sample]!] === 1),
-  )
-  return columns.map(column => ({
-    ...markType(name, profile.sampleTypes[column]!, profile.periodType, labels, durationNs),
-    ...time,
-    durationNs,
-    period: profile.period,
-    expected: 0n,
-    lost: 0n,
-    truncated: cutSamples,
-    cutSamples,
-    unsymbolized,
-    body: resolved,
-    samples,
-    column,
-  }))
+  const cut = countCut(body, samples)
+  const durationNs = body.durationNanos > 0n ? body.durationNanos : 0n
+  const profiles = columns.map(column => {
+    const known = tools.findSeries(name, body.sampleTypes[column]!, body.periodType, labels, durationNs)
+    counts.dropped.root_of_deep_stack += Number(cut)
+    countTime(time, counts)
+    encoder.add(
+      {
+        series: known.row,
+        ...time,
+        durationNs,
+        period: body.period,
+        expected: 0n,
+        lost: 0n,
+        truncated: cut,
+        unsymbolized,
+        retention: job.retention,
+        samples,
+        column,
+      },
+      body,
+    )
+    return { type: known.row.type, samples: body.samples, total: totalOf(body, column).toString() }
+  })
+  return { profiles, originalTimeMs: time.originalTimeMs }
+}
+
+function totalOf(body: PprofBody, column: number): bigint {
+  const { values, samples, sampleTypes } = body
+  let total = 0n
+  for (let sample = 0; sample < samples; sample++) total += values[sample * sampleTypes.length + column]!
+  return total
 }
 
 function labelsOf(options: UploadOptions): Label[] {

@@ -1,14 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { CodedError } from '../../errors.ts'
-import { type IngestProfile, TIME_OUTSIDE_WINDOW } from '../batch.ts'
+import type { DecodedRequest, UploadOptions, UploadSummary } from '../batch.ts'
 import type { Ingest } from '../pipeline.ts'
 import { nameTenant } from '../tenant-ingest.ts'
-import { unpackBody } from '../unpack.ts'
-import { decodeUpload, type UploadOptions } from './decode.ts'
 
 export interface UploadAnswer {
-  profiles: { type: string; samples: number; total: string }[]
+  profiles: UploadSummary['profiles']
   /** Hex. */
   batchId: string
   retimed: boolean
@@ -34,29 +32,30 @@ export async function receiveUpload(
     const declared = readDeclaredBytes(request, limits.maxBodyBytes)
     leave = ingest.enter(context.tenant, declared)
     const release = ingest.reserve(declared)
-    let profiles: IngestProfile[]
-    try {
-      const sent = await readBody(request, limits.maxBodyBytes)
-      const bytes = await unpackBody(sent, limits.maxUnpackedBytes)
-      profiles = decodeUpload(bytes, readOptions(search), context.receivedAtMs, settings)
-    } finally {
-      release()
-    }
     const batchId = context.idempotencyKey
       ? createHash('sha256').update(`${context.tenant}\0${context.idempotencyKey}`).digest().subarray(0, 16)
       : randomBytes(16)
-    await ingest.submit({ tenant: context.tenant, batchId, profiles }, 'upload')
-    const first = profiles[0]!
-    const isRetimed = first.flags === TIME_OUTSIDE_WINDOW
+    let decoded: DecodedRequest
+    try {
+      const body = await readBody(request, limits.maxBodyBytes)
+      decoded = await ingest.decode({
+        protocol: 'upload',
+        tenant: context.tenant,
+        receivedAtMs: context.receivedAtMs,
+        batchId,
+        body,
+        options: readOptions(search),
+      })
+    } finally {
+      release()
+    }
+    await ingest.submit(decoded.batch, 'upload')
+    const { profiles, originalTimeMs } = decoded.upload!
     return {
-      profiles: profiles.map(profile => ({
-        type: profile.type,
-        samples: profile.samples.length,
-        total: totalOf(profile.body.values, profile.body.sampleStack.length, profile.column).toString(),
-      })),
+      profiles,
       batchId: batchId.toString('hex'),
-      retimed: isRetimed,
-      ...(isRetimed ? { originalTime: new Date(first.originalTimeMs).toISOString() } : {}),
+      retimed: originalTimeMs !== 0,
+      ...(originalTimeMs !== 0 ? { originalTime: new Date(originalTimeMs).toISOString() } : {}),
     }
   } catch (error) {
     ingest.countRefusal('upload', context.tenant, error)
@@ -64,13 +63,6 @@ export async function receiveUpload(
   } finally {
     leave()
   }
-}
-
-function totalOf(values: BigInt64Array, samples: number, column: number): bigint {
-  const width = values.length / samples
-  let total = 0n
-  for (let sample = 0; sample < samples; sample++) total += values[sample * width + column]!
-  return total
 }
 
 function readOptions(search: URLSearchParams): UploadOptions {
