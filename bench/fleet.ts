@@ -41,7 +41,7 @@ const minDepth = 20
 /**
  * A program of 3,000 to 6,000 functions and its stacks: walks of a call graph with few callees a function,
  * the first ones taken most, 20 to 60 deep. A function calls each callee from a line of its own and is a leaf
- * at four of its lines. The same seed gives the same program.
+ * at four of its lines. No two stacks are equal. The same seed gives the same program.
  */
 export function makeService(name: string, stackCount: number, seed: number): FleetService {
   const random = seededRandom(seed)
@@ -67,7 +67,8 @@ export function makeService(name: string, stackCount: number, seed: number): Fle
     frames.set(key, known)
     return known
   }
-  const stacks = Array.from({ length: stackCount }, () => {
+  const seen = new Set<string>()
+  const walk = () => {
     const stack: number[] = []
     let fn = 0
     for (let depth = minDepth + pick(maxDepth - minDepth + 1); depth > 1; depth--) {
@@ -80,7 +81,14 @@ export function makeService(name: string, stackCount: number, seed: number): Fle
     }
     stack.push(frame(fn, pick(4)))
     return Uint32Array.from(stack.reverse())
-  })
+  }
+  const stacks: Uint32Array[] = []
+  while (stacks.length < stackCount) {
+    const stack = walk()
+    if (seen.has(stack.join())) continue
+    seen.add(stack.join())
+    stacks.push(stack)
+  }
   const keys = [...frames.keys()]
   const weights = new Float64Array(stackCount)
   let sum = 0

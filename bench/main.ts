@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util'
 import { agentBench } from './agent.ts'
 import type { Bench } from './bench.ts'
 import { formatFigure, verdict } from './figure.ts'
+import { growthBench } from './growth.ts'
 import { ingestBench } from './ingest.ts'
 import { queryBench } from './query.ts'
 import { soakBench } from './soak.ts'
@@ -21,6 +22,7 @@ const benches: Record<string, Bench> = {
   ingest: ingestBench,
   storage: storageBench,
   query: queryBench,
+  growth: growthBench,
   soak: soakBench,
 }
 

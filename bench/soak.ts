@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gunzipSync } from 'node:zlib'
 import { create } from '@bufbuild/protobuf'
-import { decodePprof, resolveStacks } from '@strobe/profile'
+import { decodePprof } from '@strobe/profile'
 import { type WriteRequest, WriteRequestSchema } from '@strobe/proto'
 import { seededRandom } from '../cli/src/demo/random.ts'
 import { runExtremes } from '../test/extremes.ts'
@@ -222,8 +222,7 @@ function makePool(count: number): Entry[] {
     return {
       request,
       profiles: request.bodies[0]!.series.length,
-      // Two stacks of the pool may be the same frames, and then are one row.
-      samples: resolveStacks(body).sampleStack.length,
+      samples: body.stackOffset.length - 1,
       value: body.values.reduce((sum, value) => sum + value, 0n),
     }
   })

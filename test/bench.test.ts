@@ -1,34 +1,8 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { cannotProfile } from './agent-record.ts'
-
-const main = fileURLToPath(new URL('../bench/main.ts', import.meta.url))
-let folder: string
-
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'strobe-bench-test-'))
-})
-afterAll(() => rmSync(folder, { recursive: true }))
-
-/** Figures by name: all numbers, whatever they say at this scale. */
-async function runBench(name: string): Promise<Map<string, number>> {
-  const { stdout } = await promisify(execFile)(process.execPath, [main, name, '--smoke', '--results', folder])
-  const lines = stdout.trim().split('\n')
-  for (const line of lines)
-    expect(line).toMatch(/^[a-z0-9_]+ -?\d[\d.e-]* \S+ (-|[<>]=\d[\d.e-]*) (ok|short|-)$/)
-  const file = readdirSync(folder).find(each => each.endsWith(`-${name}.json`))!
-  const record = JSON.parse(readFileSync(join(folder, file), 'utf8'))
-  expect(record).toMatchObject({ bench: name, scale: 'smoke', machine: { cores: expect.any(Number) } })
-  expect(record.figures.map((figure: { name: string }) => figure.name)).toEqual(
-    lines.map(line => line.split(' ')[0]),
-  )
-  return new Map(lines.map(line => [line.split(' ')[0]!, Number(line.split(' ')[1])]))
-}
+import { benchProgram, runBench } from './run-bench.ts'
 
 test('npm run bench -- ingest stores what it says', async () => {
   const figures = await runBench('ingest')
@@ -52,13 +26,6 @@ test('npm run bench -- storage tells a sample by its columns', async () => {
   expect(figures.get('path_samples')).toBeGreaterThan(2 * 1000 * 129)
 })
 
-test('npm run soak loses nothing', async () => {
-  const figures = await runBench('soak')
-  for (const name of ['extremes', 'soak_requests', 'soak_data', 'kills'])
-    expect(figures.get(`${name}_problems`)).toBe(0)
-  expect(figures.get('soak_samples')).toBeGreaterThan(1000)
-})
-
 test('npm run bench -- query has an answer beside the bare scan', async () => {
   const figures = await runBench('query')
   expect(figures.get('flamegraph_24h_cpu')).toBeGreaterThan(0)
@@ -78,8 +45,8 @@ describe.skipIf(cannotProfile !== '')(`where BPF loads${cannotProfile}`, () => {
 })
 
 test('a name that is no bench is refused with those that are', async () => {
-  await expect(promisify(execFile)(process.execPath, [main, 'speed'])).rejects.toMatchObject({
+  await expect(promisify(execFile)(process.execPath, [benchProgram, 'speed'])).rejects.toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('agent, ingest, storage, query, soak'),
+    stderr: expect.stringContaining('agent, ingest, storage, query, growth, soak'),
   })
 })
