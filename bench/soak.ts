@@ -64,10 +64,12 @@ export const soakBench: Bench = async (scaleName, note, options) => {
   await withServer(async server => {
     const extremes = await runExtremes(server, scale)
     problems('extremes', extremes.problems)
+    for (const code of extremes.refusals) note(`a question about ${scale.stacks} stacks is refused: ${code}`)
     const memory = server.residentBytes()
     figures.push(
       figure('wide_service_flamegraph', 'ms', [extremes.wideGraphMs]),
       figure('wide_service_functions', 'ms', [extremes.wideFunctionsMs]),
+      figure('wide_service_refusals', 'refusals', [extremes.refusals.length]),
       figure('wide_service_server_memory', 'MB', [memory.server / 1e6]),
       figure('wide_service_engine_memory', 'MB', [memory.engine / 1e6]),
     )
