@@ -1,39 +1,50 @@
+import { SAMPLE_LABEL_PREFIX } from '@strobe/profile'
 import type { ReadUsage } from '../storage/select/reader.ts'
+import { selectSampleLabelNames, selectSampleLabelValues } from '../storage/select/sample-labels.ts'
+import { isSampleLabel, sampleLabelName } from '../storage/select/statement.ts'
 import { selectLabelNames, selectLabelValues } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
 import { type RangeInput, resolveMatchers, resolveRange } from './selection.ts'
 
 const maxValues = 10_000
 
+/**
+ * Names of labels as selectors take them: those of series, and those of samples, which are led by `sample.` and
+ * stand in quotes there: {"sample.thread"="main"}.
+ */
 export async function queryLabels(
   context: QueryContext,
   tenant: string,
   input: RangeInput & { query: string },
   signal: AbortSignal | undefined,
-): Promise<{ labels: string[] }> {
+): Promise<{ labels: string[]; sampleLabels: string[] }> {
   const usage: ReadUsage = { rowsRead: 0, bytesRead: 0 }
-  const rows = await context.reader.rows<[string]>(
-    selectLabelNames(scopeOf(context, tenant, input)),
-    usage,
-    signal,
-  )
-  return { labels: rows.map(([name]) => name) }
+  const scope = scopeOf(context, tenant, input)
+  const [rows, sampleRows] = await Promise.all([
+    context.reader.rows<[string]>(selectLabelNames(scope), usage, signal),
+    context.reader.rows<[string]>(selectSampleLabelNames(scope), usage, signal),
+  ])
+  return {
+    labels: rows.map(([name]) => name),
+    sampleLabels: sampleRows.map(([name]) => `${SAMPLE_LABEL_PREFIX}${name}`),
+  }
 }
+
+/** omitted: values past the limit. */
 
 export async function queryLabelValues(
   context: QueryContext,
   tenant: string,
   input: RangeInput & { query: string; name: string },
   signal: AbortSignal | undefined,
-): Promise<{ values: string[] }> {
+): Promise<{ values: string[]; omitted: number }> {
   const usage: ReadUsage = { rowsRead: 0, bytesRead: 0 }
   const scope = scopeOf(context, tenant, input)
-  const rows = await context.reader.rows<[string]>(
-    selectLabelValues(scope, input.name, maxValues),
-    usage,
-    signal,
-  )
-  return { values: rows.map(([value]) => value) }
+  const statement = isSampleLabel(input.name)
+    ? selectSampleLabelValues(scope, sampleLabelName(input.name), maxValues)
+    : selectLabelValues(scope, input.name, maxValues)
+  const rows = await context.reader.rows<[value: string, count: number]>(statement, usage, signal)
+  return { values: rows.map(([value]) => value), omitted: (rows[0]?.[1] ?? 0) - rows.length }
 }
 
 function scopeOf(context: QueryContext, tenant: string, input: RangeInput & { query: string }) {

@@ -1,7 +1,8 @@
-import { parseProfileTypeId } from '@strobe/profile'
+import { parseProfileTypeId, type ValueKind } from '@strobe/profile'
+import { selectAmounts } from '../storage/select/amounts.ts'
 import { selectCoverage, selectCoverageByMinute } from '../storage/select/coverage.ts'
 import type { ReadUsage } from '../storage/select/reader.ts'
-import type { SecondRange } from '../storage/select/statement.ts'
+import { isSampleLabel, type Scope, type SecondRange } from '../storage/select/statement.ts'
 import type { QueryContext } from './context.ts'
 import { type CoverageRow, finishMeta, kindOf, type Meta, readMeta } from './coverage.ts'
 import { rateUnit } from './profile-types.ts'
@@ -11,8 +12,12 @@ export interface SeriesAnswer {
   unit: string
   stepMs: number
   series: { labels: Record<string, string>; points: [ms: number, value: number | null][] }[]
+  /** Lines past the hundred largest. */
+  omitted: number
   meta: Meta
 }
+
+type Rate = [key: string[], step: number, value: number]
 
 // Beyond, minute totals are exact enough and read six times less.
 const exactSeconds = 2 * 86_400
@@ -44,15 +49,16 @@ export async function querySeries(
   const { unit, factor } = rateUnit(type)
   const grouping = { by: input.by, stepSeconds }
   const isLong = kind === 'sum' && scope.range.to - scope.range.from > exactSeconds && stepSeconds >= 60
-  const rowsOf = async (): Promise<[key: string[], step: number, value: number][]> => {
+  const rowsOf = async (): Promise<Rate[]> => {
+    if ([...input.by, ...scope.matchers.map(({ name }) => name)].some(isSampleLabel))
+      return readSampleRates(context, scope, input.by, stepSeconds, factor, usage, signal)
     const statement = isLong
       ? selectCoverageByMinute(scope, grouping)
       : selectCoverage(scope, kind, { ...grouping, withMinutes: false })
     const rows = await context.reader.rows<CoverageRow>(statement, usage, signal)
     return rows.flatMap(([key, step, , amount, coveredMs]) => {
-      // The first profile of a counter covers nothing: it has no rate yet.
-      if (coveredMs === 0 && kind === 'cumulative') return []
-      return [[key, step, (Number(amount) * factor) / (coveredMs > 0 ? coveredMs / 1000 : stepSeconds)]]
+      const seconds = coveredSeconds(coveredMs, kind, stepSeconds)
+      return seconds === 0 ? [] : [[key, step, (Number(amount) * factor) / seconds]]
     })
   }
   const [rows, meta] = await Promise.all([rowsOf(), readMeta(context, scope, usage, signal)])
@@ -68,7 +74,9 @@ export async function querySeries(
     group.values.set(step, value)
     group.sum += value
   }
-  const largest = [...groups.values()].sort((a, b) => b.sum - a.sum).slice(0, maxSeries)
+  const largest = [...groups.values()].sort((a, b) => b.sum - a.sum)
+  const omitted = Math.max(0, largest.length - maxSeries)
+  largest.length -= omitted
   const stepStarts = listSteps(scope.range, stepSeconds)
   return {
     unit,
@@ -77,8 +85,60 @@ export async function querySeries(
       labels: Object.fromEntries(input.by.map((name, nameIndex) => [name, key[nameIndex] ?? ''])),
       points: stepStarts.map(start => [start * 1000, values.get(start) ?? null]),
     })),
+    omitted,
     meta: finishMeta(meta, usage, startedAt, performance.now()),
   }
+}
+
+/** The first profile of a counter covers nothing: it has no rate yet, 0. */
+function coveredSeconds(coveredMs: number, kind: ValueKind, stepSeconds: number): number {
+  if (coveredMs > 0) return coveredMs / 1000
+  return kind === 'cumulative' ? 0 : stepSeconds
+}
+
+/**
+ * Rates by labels of samples, or of some samples only: amounts come from the samples, the time that they are of
+ * from the profiles, whichever samples those have.
+ */
+async function readSampleRates(
+  context: QueryContext,
+  scope: Scope,
+  by: string[],
+  stepSeconds: number,
+  factor: number,
+  usage: ReadUsage,
+  signal: AbortSignal | undefined,
+): Promise<Rate[]> {
+  const kind = kindOf(scope)
+  const ofSeries = by.flatMap((name, nameIndex) => (isSampleLabel(name) ? [] : [nameIndex]))
+  const grouping = { by: ofSeries.map(nameIndex => by[nameIndex]!), stepSeconds, withMinutes: false }
+  const [covered, amounts] = await Promise.all([
+    context.reader.rows<CoverageRow>(selectCoverage(scope, kind, grouping), usage, signal),
+    context.reader.rows<[key: string[], step: number, amount: string | number]>(
+      selectAmounts(scope, kind, { isByStack: false, by, stepSeconds }),
+      usage,
+      signal,
+    ),
+  ])
+  const stepsOf = new Map<string, [step: number, seconds: number][]>()
+  for (const [key, step, , , coveredMs] of covered) {
+    const seconds = coveredSeconds(coveredMs, kind, stepSeconds)
+    const id = JSON.stringify(key)
+    if (seconds > 0) stepsOf.set(id, [...(stepsOf.get(id) ?? []), [step, seconds]])
+  }
+  const groups = new Map<string, { key: string[]; amounts: Map<number, number> }>()
+  for (const [key, step, amount] of amounts) {
+    const id = JSON.stringify(key)
+    const group = groups.get(id) ?? { key, amounts: new Map<number, number>() }
+    group.amounts.set(step, Number(amount))
+    groups.set(id, group)
+  }
+  // Where profiles were and none of their samples matched, the rate is zero, not unknown.
+  return [...groups.values()].flatMap(({ key, amounts: ofGroup }) =>
+    (stepsOf.get(JSON.stringify(ofSeries.map(nameIndex => key[nameIndex] ?? ''))) ?? []).map(
+      ([step, seconds]): Rate => [key, step, ((ofGroup.get(step) ?? 0) * factor) / seconds],
+    ),
+  )
 }
 
 /** The shortest round step that needs no more than `points` steps; 10 s, an agent's window, or `least` at least. */

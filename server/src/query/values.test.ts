@@ -1,139 +1,14 @@
 /** Gauges and counters against a recomputation by hand, in a real engine. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { defaultEngineSettings } from '../engine/settings.ts'
-import { type Engine, startEngine } from '../engine/supervisor.ts'
-import { createStoreClient, type StoreClient } from '../storage/client.ts'
-import { migrate } from '../storage/migrate.ts'
 import { selectAmounts } from '../storage/select/amounts.ts'
-import { createReader } from '../storage/select/reader.ts'
-import type { Scope } from '../storage/select/statement.ts'
-import type { QueryContext } from './context.ts'
-import { readMeta } from './coverage.ts'
-import { querySeries } from './series.ts'
-import { readExactSums, readStackSums as readRows } from './tree/store-rows.ts'
-import { readStackSums } from './trees.ts'
+import { counter, cpu, gauge, hour, openValues, type Sent, usage, type ValuesStore } from './testing.ts'
 
-const quiet = { info() {}, warn() {}, error() {} }
-const folder = mkdtempSync(join(tmpdir(), 'strobe-values-'))
-let engine: Engine
-let client: StoreClient
-let context: QueryContext
-
-const counter = 'memory:alloc_space:bytes:space:bytes'
-const gauge = 'memory:inuse_space:bytes:space:bytes'
-const cpu = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'
-const hour = 3600
-/** A whole hour, so that ranges that cross hours and partitions are easy to write. */
-const start = Date.UTC(2026, 10, 24, 22) / 1000
-
+let store: ValuesStore
 beforeAll(async () => {
-  engine = await startEngine(defaultEngineSettings(folder), quiet)
-  client = createStoreClient(engine.address, { requestTimeoutMs: 30_000 })
-  await migrate(client)
-  const reader = createReader(client, {
-    timeoutMs: 30_000,
-    memoryBytes: 1e9,
-    rows: 1e6,
-    gate: { places: 2, longPlaces: 2, tenantPlaces: () => 2, tenantWaiting: () => 100, waitMs: 60_000 },
-  })
-  // Trees are not built here.
-  context = { reader, now: () => (start + 100 * hour) * 1000 } as Partial<QueryContext> as QueryContext
+  store = await openValues()
 }, 60_000)
-afterAll(async () => {
-  await client.close()
-  await engine.stop()
-  rmSync(folder, { recursive: true, force: true })
-})
-// Each test has a tenant of its own: that is cheaper than to empty tables.
-let tenant = 0
-beforeEach(() => {
-  tenant++
-})
-
-interface Sent {
-  series: number
-  /** Seconds from `start`; may have milliseconds. */
-  at: number
-  /** Value by stack id, or by `stack/labelset`. */
-  values: Record<string, number | bigint>
-  durationSeconds?: number
-  flags?: number
-}
-
-/** Stores profiles in the order given, a few in each insert, as two servers would that share a balancer. */
-async function send(type: string, list: Sent[], perInsert = 3): Promise<void> {
-  for (let first = 0; first < list.length; first += perInsert) {
-    const rows = list.slice(first, first + perInsert).map(profile => {
-      const entries = Object.entries(profile.values)
-      return {
-        tenant: `t${tenant}`,
-        service: 'api',
-        type,
-        time: (start + profile.at).toFixed(3),
-        series_id: String(profile.series),
-        duration_ns: String((profile.durationSeconds ?? 0) * 1e9),
-        flags: profile.flags ?? 0,
-        stack_ids: entries.map(([key]) => key.split('/')[0]),
-        labelset_ids: entries.map(([key]) => key.split('/')[1] ?? '0'),
-        vals: entries.map(([, value]) => String(value)),
-      }
-    })
-    await client.insert({ table: 'ingest', values: rows, format: 'JSONEachRow' })
-  }
-}
-
-const scopeOf = (type: string, from: number, to: number, matchers: Scope['matchers'] = []) => ({
-  tenant: `t${tenant}`,
-  range: { from: start + from, to: start + to },
-  types: [type],
-  type,
-  matchers,
-})
-const usage = () => ({ rowsRead: 0, bytesRead: 0 })
-
-/** Weight by stack id and the divisor. */
-async function sums(
-  type: string,
-  from: number,
-  to: number,
-  matchers: Scope['matchers'] = [],
-): Promise<{ weights: Record<string, bigint>; divisor: number }> {
-  const { rows, divisor } = await readStackSums(
-    context,
-    scopeOf(type, from, to, matchers),
-    null,
-    usage(),
-    undefined,
-  )
-  const { ids, count } = readRows(rows, false)
-  const weights = readExactSums(rows, false)
-  return {
-    weights: Object.fromEntries(
-      Array.from({ length: count }, (_, place) => [ids[2 * place], weights[place]!]),
-    ),
-    divisor,
-  }
-}
-async function means(type: string, from: number, to: number) {
-  const { weights, divisor } = await sums(type, from, to)
-  return Object.fromEntries(Object.entries(weights).map(([id, weight]) => [id, Number(weight) / divisor]))
-}
-const metaOf = (type: string, from: number, to: number) =>
-  readMeta(context, scopeOf(type, from, to), usage(), undefined)
-const seriesOf = async (type: string, from: number, to: number, points: number, by: string[] = []) => {
-  const input = {
-    type,
-    query: '',
-    from: String((start + from) * 1000),
-    to: String((start + to) * 1000),
-    by,
-    points,
-  }
-  return (await querySeries(context, `t${tenant}`, input, undefined)).series
-}
+afterAll(() => store.close())
+beforeEach(() => store.nextTenant())
 
 describe('a counter', () => {
   const profiles: Sent[] = [
@@ -152,19 +27,19 @@ describe('a counter', () => {
     ['all of it', 0, 300, { 1: 80n, 2: 30n, 3: 12n }],
     ['nothing in the range', 61, 120, {}],
   ])('%s', async (_, from, to, want) => {
-    await send(counter, profiles)
-    expect((await sums(counter, from, to)).weights).toEqual(want)
+    await store.send(counter, profiles)
+    expect((await store.sums(counter, from, to)).weights).toEqual(want)
   })
 
   test('meta tells the covered time, the restarts and the re-timed', async () => {
-    await send(counter, [...profiles, { series: 1, at: 300, values: { 1: 31, 3: 7 }, flags: 2 }])
-    expect(await metaOf(counter, 0, 301)).toMatchObject({
+    await store.send(counter, [...profiles, { series: 1, at: 300, values: { 1: 31, 3: 7 }, flags: 2 }])
+    expect(await store.metaOf(counter, 0, 301)).toMatchObject({
       profiles: 6,
       coveredSeconds: 300,
       resets: 1,
       retimed: 1,
     })
-    expect(await metaOf(counter, 60, 120)).toMatchObject({
+    expect(await store.metaOf(counter, 60, 120)).toMatchObject({
       profiles: 1,
       coveredSeconds: 60,
       resets: 0,
@@ -173,25 +48,25 @@ describe('a counter', () => {
   })
 
   test('a rate over time: the first profile has none, a restart has one', async () => {
-    await send(counter, profiles)
-    const [line] = await seriesOf(counter, 0, 300, 5)
+    await store.send(counter, profiles)
+    const [line] = await store.seriesOf(counter, 0, 300, 5)
     expect(line!.points.map(([, value]) => value)).toEqual([null, 35 / 60, 50 / 60, 27 / 60, 10 / 60])
   })
 
   test('a profile alone within an hour counts as it was sent, and has no rate', async () => {
-    await send(counter, [
+    await store.send(counter, [
       { series: 1, at: 0, values: { 1: 5 } },
       { series: 2, at: 2 * hour, values: { 1: 7 } },
     ])
-    expect((await sums(counter, 0, 3 * hour)).weights).toEqual({ 1: 12n })
-    expect(await seriesOf(counter, 0, 3 * hour, 180)).toEqual([])
-    await send(counter, [{ series: 1, at: 59 * 60, values: { 1: 6 } }])
-    expect((await sums(counter, 0, 3 * hour)).weights).toEqual({ 1: 8n })
-    expect((await sums(counter, 0, 60)).weights).toEqual({})
+    expect((await store.sums(counter, 0, 3 * hour)).weights).toEqual({ 1: 12n })
+    expect(await store.seriesOf(counter, 0, 3 * hour, 180)).toEqual([])
+    await store.send(counter, [{ series: 1, at: 59 * 60, values: { 1: 6 } }])
+    expect((await store.sums(counter, 0, 3 * hour)).weights).toEqual({ 1: 8n })
+    expect((await store.sums(counter, 0, 60)).weights).toEqual({})
   })
 
   test('after an hour of silence a counter is begun anew', async () => {
-    await send(
+    await store.send(
       counter,
       [0, 60, 60 + hour + 1, 120 + hour + 1].map((at, index) => ({
         series: 1,
@@ -199,37 +74,37 @@ describe('a counter', () => {
         values: { 1: 10 + index },
       })),
     )
-    expect((await sums(counter, 0, 3 * hour)).weights).toEqual({ 1: 2n })
+    expect((await store.sums(counter, 0, 3 * hour)).weights).toEqual({ 1: 2n })
   })
 
   test('a restart that the total hides: a stack that fell counts from zero', async () => {
-    await send(counter, [
+    await store.send(counter, [
       { series: 1, at: 0, values: { 1: 100, 2: 10 } },
       { series: 1, at: 60, values: { 1: 50, 2: 100 } },
     ])
-    expect((await sums(counter, 0, 61)).weights).toEqual({ 1: 50n, 2: 90n })
+    expect((await store.sums(counter, 0, 61)).weights).toEqual({ 1: 50n, 2: 90n })
   })
 
   test('the same profile twice, and two of one second, are one', async () => {
-    await send(counter, [
+    await store.send(counter, [
       { series: 1, at: 0, values: { 1: 10 } },
       { series: 1, at: 60.2, values: { 1: 20, 2: 1 } },
       { series: 1, at: 60.7, values: { 1: 25, 2: 1 } },
       { series: 1, at: 60.7, values: { 1: 25, 2: 1 } },
     ])
-    expect((await sums(counter, 0, 61)).weights).toEqual({ 1: 15n, 2: 1n })
+    expect((await store.sums(counter, 0, 61)).weights).toEqual({ 1: 15n, 2: 1n })
   })
 
   test('sums pass 2^63 without a loss', async () => {
     const most = 2n ** 63n - 1n
-    await send(
+    await store.send(
       counter,
       [1, 2, 3].flatMap(series => [
         { series, at: 0, values: { 1: 1 } },
         { series, at: 60, values: { 1: most, 2: most } },
       ]),
     )
-    expect((await sums(counter, 0, 61)).weights).toEqual({ 1: 3n * (most - 1n), 2: 3n * most })
+    expect((await store.sums(counter, 0, 61)).weights).toEqual({ 1: 3n * (most - 1n), 2: 3n * most })
   })
 })
 
@@ -240,20 +115,20 @@ describe('a gauge', () => {
     ['a level holds as long as the one before, when nothing follows', 60, 600, { 1: 200 }],
     ['cut at the end of the range', 0, 90, { 1: (100 * 60 + 200 * 30) / 90 }],
   ])('%s', async (_, from, to, want) => {
-    await send(gauge, [
+    await store.send(gauge, [
       { series: 1, at: 0, values: { 1: 100 } },
       { series: 1, at: 60, values: { 1: 200 } },
     ])
-    expect(await means(gauge, from, to)).toEqual(want)
+    expect(await store.means(gauge, from, to)).toEqual(want)
   })
 
   test('what nobody reported is not counted as zero', async () => {
-    await send(
+    await store.send(
       gauge,
       [0, 60, 5 * hour, 5 * hour + 60].map(at => ({ series: 1, at, values: { 1: at < hour ? 100 : 300 } })),
     )
-    expect(await means(gauge, 0, 6 * hour)).toEqual({ 1: 200 })
-    expect(await metaOf(gauge, 0, 6 * hour)).toMatchObject({ profiles: 4, coveredSeconds: 240 })
+    expect(await store.means(gauge, 0, 6 * hour)).toEqual({ 1: 200 })
+    expect(await store.metaOf(gauge, 0, 6 * hour)).toMatchObject({ profiles: 4, coveredSeconds: 240 })
   })
 
   test('instances that live at once add up, one after the other they do not', async () => {
@@ -263,28 +138,32 @@ describe('a gauge', () => {
         at: first + index * 60,
         values: { 1: 1000 },
       }))
-    await send(gauge, [...life(1, 0, 3000), ...life(2, 0, 3000)], 50)
-    expect(await means(gauge, 0, hour)).toEqual({ 1: 2000 })
-    await send(gauge, [...life(3, 2 * hour, 2 * hour + 1800), ...life(4, 2 * hour + 1800, 3 * hour)], 50)
-    expect(await means(gauge, 2 * hour, 3 * hour)).toEqual({ 1: 1000 })
+    await store.send(gauge, [...life(1, 0, 3000), ...life(2, 0, 3000)], 50)
+    expect(await store.means(gauge, 0, hour)).toEqual({ 1: 2000 })
+    await store.send(
+      gauge,
+      [...life(3, 2 * hour, 2 * hour + 1800), ...life(4, 2 * hour + 1800, 3 * hour)],
+      50,
+    )
+    expect(await store.means(gauge, 2 * hour, 3 * hour)).toEqual({ 1: 1000 })
   })
 
   test('over time: every step that the level reaches into has it', async () => {
-    await send(
+    await store.send(
       gauge,
       [0, 60, 120].map(at => ({ series: 1, at, values: { 1: 100 + at } })),
     )
-    const [line] = await seriesOf(gauge, 0, 240, 8)
+    const [line] = await store.seriesOf(gauge, 0, 240, 8)
     expect(line!.points.map(([, value]) => value)).toEqual([100, 100, 160, 160, 220, 220, null, null])
   })
 
   test('a fraction of one is kept', async () => {
-    await send(gauge, [
+    await store.send(gauge, [
       { series: 1, at: 0, values: { 1: 1 } },
       { series: 1, at: 30, values: {} },
       { series: 1, at: 120, values: {} },
     ])
-    expect(await means(gauge, 0, 120)).toEqual({ 1: 0.25 })
+    expect(await store.means(gauge, 0, 120)).toEqual({ 1: 0.25 })
   })
 })
 
@@ -415,26 +294,27 @@ const ranges = [
 describe.each([11, 12])('random profiles, seed %i', seed => {
   test('counters gain what Prometheus says', async () => {
     const list = randomProfiles(seeded(seed), true)
-    await send(counter, list, 100)
+    await store.send(counter, list, 100)
     for (const [from, to] of ranges)
-      expect((await sums(counter, from, to)).weights).toEqual(gainsOf(list, from, to))
+      expect((await store.sums(counter, from, to)).weights).toEqual(gainsOf(list, from, to))
     // Ranges that follow each other add up to the whole.
     const parts = await Promise.all(
-      [0, 1, 2, 3, 4].map(part => sums(counter, part * hour, (part + 1) * hour)),
+      [0, 1, 2, 3, 4].map(part => store.sums(counter, part * hour, (part + 1) * hour)),
     )
     const added: Record<string, bigint> = {}
     for (const { weights } of parts)
       for (const [stack, weight] of Object.entries(weights)) added[stack] = (added[stack] ?? 0n) + weight
     expect(added).toEqual(gainsOf(list, 0, 5 * hour))
     // The line over time is of the same gains.
-    const meta = await metaOf(counter, 0, 5 * hour)
+    const meta = await store.metaOf(counter, 0, 5 * hour)
     expect(meta.resets).toBeGreaterThan(3)
   })
 
   test('gauges have the level of every second', async () => {
     const list = randomProfiles(seeded(seed), false)
-    await send(gauge, list, 100)
-    for (const [from, to] of ranges) expect(await sums(gauge, from, to)).toEqual(levelsOf(list, from, to))
+    await store.send(gauge, list, 100)
+    for (const [from, to] of ranges)
+      expect(await store.sums(gauge, from, to)).toEqual(levelsOf(list, from, to))
   })
 
   test('steps of every kind add up to the range', async () => {
@@ -443,17 +323,17 @@ describe.each([11, 12])('random profiles, seed %i', seed => {
       [gauge, 'gauge'],
       [cpu, 'sum'],
     ] as const) {
-      await send(type, randomProfiles(seeded(seed), kind === 'cumulative'), 100)
-      const scope = scopeOf(type, 0, 5 * hour)
-      const whole = await sums(type, 0, 5 * hour)
-      const rows = await context.reader.rows<[number, string, string]>(
+      await store.send(type, randomProfiles(seeded(seed), kind === 'cumulative'), 100)
+      const scope = store.scopeOf(type, 0, 5 * hour)
+      const whole = await store.sums(type, 0, 5 * hour)
+      const rows = await store.context.reader.rows<[string[], number, string, string]>(
         { ...selectAmounts(scope, kind, { isByStack: true, by: [], stepSeconds: 600 }) },
         usage(),
         undefined,
       )
       const added: Record<string, bigint> = {}
-      for (const [, stack, amount] of rows) added[stack] = (added[stack] ?? 0n) + BigInt(amount)
-      expect(new Set(rows.map(([step]) => step)).size).toBeGreaterThan(10)
+      for (const [, , stack, amount] of rows) added[stack] = (added[stack] ?? 0n) + BigInt(amount)
+      expect(new Set(rows.map(([, step]) => step)).size).toBeGreaterThan(10)
       expect(added, kind).toEqual(whole.weights)
     }
   })

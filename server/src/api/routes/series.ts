@@ -16,7 +16,7 @@ export const seriesRoute = defineRoute({
       .default('')
       .transform(text => text.split(',').filter(name => name !== ''))
       .pipe(z.array(z.string()).max(8))
-      .describe('labels to group by, comma-separated, at most 8'),
+      .describe('labels to group by, comma-separated, at most 8; those of samples are led by `sample.`'),
     points: integer('points at most', { min: 1, max: 2000, default: 300 }),
   }),
   answer: z.object({
@@ -28,6 +28,7 @@ export const seriesRoute = defineRoute({
         points: z.array(z.tuple([z.number(), z.number().nullable()])),
       }),
     ),
+    omitted: z.number().describe('lines past the hundred largest'),
     meta: metaAnswer,
   }),
   handle: ({ context, tenant, query, signal }) => querySeries(context.queries, tenant, query, signal),

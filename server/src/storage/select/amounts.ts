@@ -10,6 +10,7 @@ import {
   sampleLabelName,
   scopeConditions,
   scopeParams,
+  seriesConditions,
 } from './statement.ts'
 
 /** How amounts are kept apart. */
@@ -25,8 +26,8 @@ export interface AmountGrouping {
  * What samples add up to, for any kind of values: sums, value x seconds of gauges (the caller divides by the
  * covered time), gains of counters. All are Int128.
  *
- * Columns, in RowBinary or as text of numbers: [key Array(String) if `by` is not empty], [step UInt32 if
- * stepSeconds is not null], [stack_id UInt64 if isByStack], amount Int128.
+ * Columns: key Array(String), [step UInt32 if stepSeconds is not null], [stack_id UInt64 if isByStack],
+ * amount Int128.
  *
  * Cost: a gauge reads every sample of the range; a counter only those of the first and last profile of each
  * series, step and life, but of these the whole hours, as the order of the table has it.
@@ -34,47 +35,53 @@ export interface AmountGrouping {
 export function selectAmounts(scope: Scope, kind: ValueKind, grouping: AmountGrouping): Statement {
   const params = scopeParams(scope)
   const { by, stepSeconds, isByStack } = grouping
-  const hasSeries = by.some(name => !isSampleLabel(name))
-  const hasLabelset = by.some(isSampleLabel)
+  const ofSeries = by.filter(name => !isSampleLabel(name))
+  const ofSamples = by.filter(isSampleLabel)
   const own = [...(stepSeconds === null ? [] : ['step']), ...(isByStack ? ['stack_id'] : [])]
-  const inner = [...own, ...(hasSeries ? ['series_id'] : []), ...(hasLabelset ? ['labelset_id'] : [])]
+  const inner = [
+    ...own,
+    ...(ofSeries.length > 0 ? ['series_id'] : []),
+    ...(ofSamples.length > 0 ? ['labelset_id'] : []),
+  ]
   const source = amountSource(scope, kind, stepSeconds, inner, params)
-  const columns = by.map((name, nameIndex) =>
+  const columns = by.map(name =>
     isSampleLabel(name)
-      ? `sample_values[${1 + by.slice(0, nameIndex).filter(isSampleLabel).length}]`
-      : `series_values[${1 + by.slice(0, nameIndex).filter(each => !isSampleLabel(each)).length}]`,
+      ? `sample_values[${ofSamples.indexOf(name) + 1}]`
+      : `series_values[${ofSeries.indexOf(name) + 1}]`,
   )
-  const key = by.length === 0 ? [] : ['key']
   // A join that finds nothing gives an empty array, whose elements read as ''.
-  const keyColumn = by.length === 0 ? '' : `[${columns.join(', ')}] AS key, `
-  const outer = [...key, ...own]
+  const key = `[${columns.join(', ')}]${by.length === 0 ? '::Array(String)' : ''} AS key`
+  const joins: string[] = []
+  if (ofSeries.length > 0)
+    joins.push(
+      ` ANY LEFT JOIN (${valuesOf(scope, 'series', ofSeries, params)}) AS of_series USING (series_id)`,
+    )
+  if (ofSamples.length > 0)
+    joins.push(
+      ` ANY LEFT JOIN (${valuesOf(scope, 'labelsets', ofSamples, params)}) AS of_samples USING (labelset_id)`,
+    )
   return {
     name: `amounts_${kind}`,
     params,
-    sql: `SELECT ${keyColumn}${[...own, 'sum(amount) AS whole'].join(', ')} FROM (${source}) AS a
-      ${
-        hasSeries
-          ? ` ANY LEFT JOIN (${valuesOf(
-              'series',
-              by.filter(name => !isSampleLabel(name)),
-              params,
-            )}) AS of_series USING (series_id)`
-          : ''
-      }
-      ${hasLabelset ? ` ANY LEFT JOIN (${valuesOf('labelsets', by.filter(isSampleLabel), params)}) AS of_samples USING (labelset_id)` : ''}
-      ${outer.length === 0 ? '' : `GROUP BY ${outer.join(', ')}`} HAVING whole != 0`.replaceAll(
-      /\s*\n\s*/g,
-      ' ',
-    ),
+    sql: `SELECT ${[key, ...own, 'sum(amount) AS whole'].join(', ')} FROM (${source}) AS a${joins.join('')}
+      GROUP BY ${['key', ...own].join(', ')} HAVING whole != 0`.replaceAll(/\s*\n\s*/g, ' '),
   }
 }
 
-function valuesOf(table: 'series' | 'labelsets', names: string[], params: Statement['params']): string {
+function valuesOf(
+  scope: Scope,
+  table: 'series' | 'labelsets',
+  names: string[],
+  params: Statement['params'],
+): string {
   const isSeries = table === 'series'
   const columns = names.map((name, nameIndex) =>
     labelColumn(isSeries ? name : sampleLabelName(name), `${table}By${nameIndex}`, params),
   )
-  return `SELECT ${isSeries ? 'series_id' : 'labelset_id'}, [${columns.join(', ')}] AS ${isSeries ? 'series_values' : 'sample_values'} FROM ${fromTable(table)}`
+  const array = `[${columns.join(', ')}]`
+  return isSeries
+    ? `SELECT series_id, ${array} AS series_values FROM ${fromTable('series')}${seriesConditions(scope, params)}`
+    : `SELECT labelset_id, ${array} AS sample_values FROM ${fromTable('labelsets')}`
 }
 
 /**
@@ -84,8 +91,8 @@ function valuesOf(table: 'series' | 'labelsets', names: string[], params: Statem
 export function selectStackAmounts(scope: Scope, kind: ValueKind, label: string | null): Statement {
   const by = label === null ? [] : [label]
   const statement = selectAmounts(scope, kind, { isByStack: true, by, stepSeconds: null })
-  if (label === null) return statement
-  return { ...statement, sql: `SELECT key[1], stack_id, whole FROM (${statement.sql})` }
+  const columns = label === null ? 'stack_id, whole' : 'key[1], stack_id, whole'
+  return { ...statement, sql: `SELECT ${columns} FROM (${statement.sql})` }
 }
 
 /** SQL with the columns of `dimensions` and `amount`. */

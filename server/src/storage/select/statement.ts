@@ -102,6 +102,11 @@ export function seriesConditions(scope: Scope, params: Statement['params']): str
   ])
 }
 
+/** ` AND ...` for the service alone, on a table that has no series. */
+export function serviceCondition(scope: Scope, params: Statement['params']): string {
+  return and(serviceConditions(scope, params))
+}
+
 export function and(conditions: string[]): string {
   return conditions.map(condition => ` AND ${condition}`).join('')
 }

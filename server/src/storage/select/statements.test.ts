@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import * as amounts from './amounts.ts'
 import * as coverage from './coverage.ts'
+import * as sampleLabels from './sample-labels.ts'
 import type { Scope, Statement } from './statement.ts'
 import * as statements from './statements.ts'
 
@@ -20,7 +21,7 @@ const ids = BigUint64Array.of(1n, 18_446_744_073_709_551_615n)
 
 const kinds = ['sum', 'gauge', 'cumulative'] as const
 
-const modules = { ...statements, ...coverage, ...amounts }
+const modules = { ...statements, ...coverage, ...amounts, ...sampleLabels }
 const every: Record<keyof typeof modules, Statement[]> = {
   selectTypes: [statements.selectTypes(scope)],
   selectServices: [statements.selectServices(scope)],
@@ -45,6 +46,8 @@ const every: Record<keyof typeof modules, Statement[]> = {
     amounts.selectStackAmounts(scope, kind, "sample.it's"),
   ]),
   selectStackSums: [statements.selectStackSums(scope)],
+  selectSampleLabelNames: [sampleLabels.selectSampleLabelNames(scope)],
+  selectSampleLabelValues: [sampleLabels.selectSampleLabelValues(scope, "it's", 10)],
   selectStacks: [statements.selectStacks('acme', ['api'], ids), statements.selectStacks('acme', [], ids)],
   selectFrames: [statements.selectFrames('acme', ids)],
   selectFunctions: [statements.selectFunctions('acme', ids)],

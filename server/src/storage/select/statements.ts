@@ -53,14 +53,15 @@ export function selectLabelNames(scope: Scope): Statement {
   }
 }
 
-/** Rows: [value], at most `limit`, sorted. */
+/** Rows: [value, number of all values], sorted, at most `limit`. label: as stored or as it was sent. */
 export function selectLabelValues(scope: Scope, label: string, limit: number): Statement {
   const params: Statement['params'] = { ...scopeParams(scope), limit }
   return {
     name: 'label_values',
     params,
-    sql: `SELECT DISTINCT ${labelColumn(label, 'label', params)} AS value
-      FROM ${fromTable('series')}${seriesConditions(scope, params)} AND series_id IN (${activeSeries(scope, params)}) AND value != ''
+    sql: `SELECT value, toUInt32(count() OVER ()) FROM (
+        SELECT DISTINCT ${labelColumn(label, 'label', params)} AS value
+        FROM ${fromTable('series')}${seriesConditions(scope, params)} AND series_id IN (${activeSeries(scope, params)}) AND value != '')
       ORDER BY value LIMIT {limit:UInt32}`,
   }
 }
