@@ -58,24 +58,28 @@ std::shared_ptr<const SymbolIndex> FileNamer::index_of(uint32_t key, const Open&
     File file;
   };
   auto result = std::make_shared<Result>();
-  const bool is_done = thread_.run(kPatience, [open, result, debug_files = debug_files_] {
-    const auto file = open();
-    if (!file) return;
-    const ElfImage& image = *file->image;
-    std::shared_ptr<const OpenFile> debug;
-    std::unique_ptr<ElfImage> mini;
-    /* The vDSO has no descriptor and nothing that belongs to it. */
-    if (file->fd && !has_dwarf(image)) debug = debug_files->find(*file);
-    if (!debug && !has_symbol_table(image)) mini = read_mini_debug_info(image);
-    std::vector<const ElfImage*> images{&image};
-    if (debug) images.push_back(debug->image.get());
-    if (mini) images.push_back(mini.get());
-    result->index = SymbolIndex::build(images, &result->reason);
-    result->file.quality =
-        file->fd ? quality_of(image, debug.get(), mini != nullptr) : SymbolQuality::kSymbols;
-    result->file.build_id = image.build_id();
-    result->file.is_readable = true;
-  });
+  const bool is_done =
+      thread_.run(kPatience, [open, result, debug_files = debug_files_, counters = counters_] {
+        const auto file = open();
+        if (!file) return;
+        const ElfImage& image = *file->image;
+        std::shared_ptr<const OpenFile> debug;
+        std::unique_ptr<ElfImage> mini;
+        /* The vDSO has no descriptor and nothing that belongs to it. */
+        if (file->fd && !has_dwarf(image)) debug = debug_files->find(*file);
+        if (!debug && !has_symbol_table(image)) mini = read_mini_debug_info(image);
+        std::vector<const ElfImage*> images{&image};
+        if (debug) images.push_back(debug->image.get());
+        if (mini) images.push_back(mini.get());
+        result->index = SymbolIndex::build(images, &result->reason);
+        std::string go_reason;
+        result->file.go = GoTable::build(image, &go_reason);
+        if (!go_reason.empty()) counters->add("go_table_unusable");
+        result->file.quality =
+            file->fd ? quality_of(image, debug.get(), mini != nullptr) : SymbolQuality::kSymbols;
+        result->file.build_id = image.build_id();
+        result->file.is_readable = true;
+      });
   if (!is_done || !result->index) {
     counters_->add(is_done ? "symbol_file_unreadable" : "symbol_file_hung");
     files_[key] = File();
@@ -117,6 +121,23 @@ std::vector<int> FileNamer::lend_dwarf(const Open& open) {
   return fds;
 }
 
+/* Only C code of a Go program is left without an answer. */
+FileNamer::Lines FileNamer::ask_go(const File& file, const std::vector<uint64_t>& addresses,
+                                   const Open& open) {
+  auto lines = std::make_shared<Lines>();
+  const bool is_done = thread_.run(kPatience, [open, lines, addresses, table = file.go] {
+    const auto opened = open();
+    if (!opened) return;
+    for (const uint64_t address : addresses) {
+      SourceLines found = table->lookup(*opened->image, address);
+      if (!found.empty()) (*lines)[address] = std::move(found);
+    }
+  });
+  if (is_done) return std::move(*lines);
+  counters_->add("symbol_file_hung");
+  return {};
+}
+
 std::vector<std::string> FileNamer::take_wanted() { return std::exchange(wanted_, {}); }
 
 std::vector<uint32_t> FileNamer::debug_file_arrived(const std::string& build_id) {
@@ -136,11 +157,16 @@ std::vector<NamedAddress> FileNamer::name(uint32_t key, const std::vector<uint64
                                           const Open& open, uint64_t deadline_ns) {
   const auto index = index_of(key, open);
   const auto known_file = files_.find(key);
+  Lines known;
+  std::vector<uint64_t> rest = addresses;
+  if (known_file != files_.end() && known_file->second.go) {
+    known = ask_go(known_file->second, addresses, open);
+    std::erase_if(rest, [&](uint64_t address) { return known.find(address) != known.end(); });
+  }
   const bool has_lines = known_file != files_.end() && known_file->second.quality == SymbolQuality::kDwarf &&
                          dwarf_.is_worth_asking(key);
-  std::unordered_map<uint64_t, SourceLines> known;
-  if (has_lines) {
-    known = dwarf_.lookup(key, addresses, [&] { return lend_dwarf(open); }, deadline_ns);
+  if (has_lines && !rest.empty()) {
+    known.merge(dwarf_.lookup(key, rest, [&] { return lend_dwarf(open); }, deadline_ns));
     lent_.clear();
   }
   const bool is_late = has_lines && dwarf_.is_worth_asking(key);

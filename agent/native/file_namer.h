@@ -15,6 +15,7 @@
 #include "debug_files.h"
 #include "dwarf_client.h"
 #include "file_table.h"
+#include "go_pclntab.h"
 #include "patient_thread.h"
 #include "source_line.h"
 #include "symbols.h"
@@ -38,8 +39,8 @@ struct NamedAddress {
 };
 
 /*
- * Names addresses of files: by DWARF where there is some, else by symbol tables; of the file itself, of the
- * debug file that belongs to it, and of the mini debug info in it.
+ * Names addresses of files: by Go's own table in Go programs, by DWARF where there is some, else by symbol
+ * tables; of the file itself, of the debug file that belongs to it, and of the mini debug info in it.
  *
  * A name in the symbol table helps DWARF out where that has none: assembler has lines without functions,
  * and some compilers leave out linkage names. Not thread-safe.
@@ -69,7 +70,10 @@ class FileNamer {
     bool is_readable = false;
     std::string build_id;
     SymbolQuality quality = SymbolQuality::kNone;
+    std::shared_ptr<const GoTable> go;
   };
+  using Lines = std::unordered_map<uint64_t, SourceLines>;
+  Lines ask_go(const File& file, const std::vector<uint64_t>& addresses, const Open& open);
   std::shared_ptr<const SymbolIndex> index_of(uint32_t key, const Open& open);
   std::vector<int> lend_dwarf(const Open& open);
 
