@@ -137,3 +137,35 @@ test('no profile is lost for the name of a label, and each is found by the name 
     omitted: 0,
   })
 })
+
+test('10,000 values of a label of samples: each is kept or counted as folded, and its weight stays', async () => {
+  const perProfile = 1_250
+  const profile = profileFromColumns(
+    [Array(perProfile).fill('1').join(' '), Array(perProfile).fill('main').join(' ')].join('\n'),
+  )
+  const metric = async () => {
+    const text = await (await fetch(new URL('metrics', server.url))).text()
+    return Number(/dropped_total\{reason="sample_labels_folded"\} (\d+)/.exec(text)?.[1] ?? 0)
+  }
+  const before = await metric()
+  await Promise.all(
+    Array.from({ length: 8 }, (_, part) => {
+      const labels = Array.from(
+        { length: perProfile },
+        (_, sample): Label => [sample, 'request', `r${part * perProfile + sample}`],
+      )
+      return push('many', withLabels(profile, labels))
+    }),
+  )
+  expect(await total('{service_name="many"}')).toBe(10_000)
+  expect(await total('{service_name="many","sample.strobe_folded"="true"}')).toBe(2_000)
+  expect((await metric()) - before).toBe(2_000)
+  const { values, omitted } = await get<{ values: string[]; omitted: number }>(
+    'labels/sample.request/values',
+    {
+      query: '{service_name="many"}',
+    },
+  )
+  expect([new Set(values).size, omitted]).toEqual([8_000, 0])
+  expect(await total('{service_name="many","sample.request"="r0"}')).toBe(1)
+})

@@ -32,6 +32,7 @@ const heapStart = Math.floor(Date.now() / 1000) - 600
 
 interface Answer {
   total: number
+  totalExact: string
   functions: { name: string; self: number; total: number }[]
   series: { points: [number, number | null][] }[]
   meta: { profiles: number; coveredSeconds: number; retimed: number; resets: number }
@@ -185,4 +186,120 @@ test.each([
   const range = { query: `{service_name="${service}"}`, from: 'now-1h', to: 'now' }
   for (const type of ['alloc_space', 'memory:alloc_space:bytes:space:bytes'])
     expect((await get('functions', { type, ...range })).total).toBe(total)
+})
+
+test('a goroutine profile with a sample without locations keeps it, under [no stack]', async () => {
+  const goroutines: Profile = {
+    ...profileFromColumns(`
+      3     5
+      main  .
+      wait  .`),
+    sampleTypes: [{ type: 'goroutine', unit: 'count' }],
+    periodType: { type: 'goroutine', unit: 'count' },
+    timeNanos: BigInt(minutesAgo(2)) * 1_000_000n,
+  }
+  const { status } = await server.push(gzipSync(encodePprof(goroutines)), { service: 'stackless' })
+  expect(status).toBe(200)
+  const answer = await get('functions', {
+    type: 'goroutine',
+    query: '{service_name="stackless"}',
+    from: 'now-1h',
+    to: 'now',
+  })
+  expect([answer.total, answer.totalExact]).toEqual([8, '8'])
+  expect(answer.functions.find(({ name }) => name === '[no stack]')?.self).toBe(5)
+})
+
+test('answers say how many of their profiles have the time of receipt', async () => {
+  const profile = counter(0, 7n)
+  const sent: [service: string, profile: Profile][] = [
+    ['times', { ...profile, timeNanos: 0n }],
+    ['times', { ...profile, timeNanos: 1_000_000_000n }],
+    ['times', { ...profile, timeNanos: BigInt(minutesAgo(70)) * 1_000_000n }],
+  ]
+  const answers = await Promise.all(
+    sent.map(([service, each]) => server.push(gzipSync(encodePprof(each)), { service })),
+  )
+  expect(answers.map(({ body }) => (body as { originalTime?: string }).originalTime)).toEqual([
+    undefined,
+    '1970-01-01T00:00:01.000Z',
+    undefined,
+  ])
+  const range = { type: 'alloc_space', query: '{service_name="times"}' }
+  const { meta } = await get('functions', { ...range, from: 'now-2h', to: 'now+1m' })
+  expect(meta).toMatchObject({ profiles: 3, retimed: 2 })
+  expect((await get('functions', { ...range, from: 'now-2h', to: 'now-30m' })).meta).toMatchObject({
+    profiles: 1,
+    retimed: 0,
+  })
+})
+
+test('what weighs more than 2^63 is exact as text, and pprof refuses it instead of wrapping', async () => {
+  const large = 2n ** 63n - 1n
+  const profile: Profile = {
+    ...profileFromColumns(`
+      1     1
+      main  main
+      a     b`),
+    timeNanos: BigInt(minutesAgo(2)) * 1_000_000n,
+    durationNanos: 1_000_000_000n,
+    values: BigInt64Array.of(large, large - 6n),
+  }
+  expect((await server.push(gzipSync(encodePprof(profile)), { service: 'large' })).status).toBe(200)
+  const query = { type: 'cpu', query: '{service_name="large"}', from: 'now-1h', to: 'now' }
+  const exact = String(2n * large - 6n)
+  for (const path of ['flamegraph', 'functions'])
+    expect(await get(path, query)).toMatchObject({ totalExact: exact, wholeExact: exact })
+  expect(await get('functions', { ...query, focus: '^b$' })).toMatchObject({
+    totalExact: String(large - 6n),
+    wholeExact: exact,
+  })
+  const file = (format: string) => {
+    const url = new URL('api/v1/profile', server.url)
+    url.search = new URLSearchParams({ ...query, format }).toString()
+    return fetch(url)
+  }
+  const folded = await (await file('folded')).text()
+  expect(folded.trim().split('\n').sort()).toEqual([`main;a ${large}`, `main;b ${large - 6n}`])
+  const refused = await file('pprof')
+  expect(refused.status).toBe(422)
+  const { code, message } = (await refused.json()) as { code: string; message: string }
+  expect(code).toBe('QUERY_TOO_LARGE')
+  expect(message).toContain(exact)
+  expect(message).toContain(String(large))
+})
+
+test('the same work sampled at 100 Hz and at 1 kHz is the same in every unit of time', async () => {
+  // 200 ms of a and 100 ms of b in a second, as two samplers count them.
+  for (const [service, samples, period] of [
+    ['hz100', [20n, 10n], 10_000_000n],
+    ['hz1000', [200n, 100n], 1_000_000n],
+  ] as const) {
+    const profile: Profile = {
+      ...profileFromColumns(`
+        1     1
+        main  main
+        a     b`),
+      sampleTypes: [
+        { type: 'samples', unit: 'count' },
+        { type: 'cpu', unit: 'nanoseconds' },
+      ],
+      period,
+      timeNanos: BigInt(minutesAgo(2)) * 1_000_000n,
+      durationNanos: 1_000_000_000n,
+      values: BigInt64Array.from(samples.flatMap(count => [count, count * period])),
+    }
+    expect((await server.push(gzipSync(encodePprof(profile)), { service })).status).toBe(200)
+  }
+  const of = async (service: string) => {
+    const query = { type: 'cpu', query: `{service_name="${service}"}`, from: 'now-1h', to: 'now' }
+    const { functions, total } = await get('functions', query)
+    const [line] = (await get('series', { ...query, points: 60 })).series
+    const cores = line!.points.map(([, value]) => value).filter(value => value !== null)
+    return { total, self: functions.map(({ name, self }) => [name, self]), cores }
+  }
+  const slow = await of('hz100')
+  expect(slow).toEqual(await of('hz1000'))
+  expect(slow.total).toBe(300_000_000)
+  expect(slow.cores).toEqual([expect.closeTo(0.3, 12)])
 })
