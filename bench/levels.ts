@@ -47,19 +47,31 @@ export async function sumLevels(
   return cost
 }
 
-/** The same day again on the days before: levels and counts whole, of the samples the oldest hour alone. */
-export async function copyDays(server: BenchServer, days: number): Promise<void> {
-  const runs = ['series_1h', 'group_1h', 'functions_1h', 'level_state']
-  for (const table of [...runs, 'totals_10m', 'totals_1m', 'profiles']) {
-    const run = runs.includes(table) ? ', if(day = 0, run_id, cityHash64(run_id, day)) AS run_id' : ''
+/**
+ * The same hours again and again before themselves: levels and counts of all blocks, samples of some.
+ *
+ * fromS, toS: the block, whole hours. blocks: how many copies. withSamples: of which, counted back from 1.
+ */
+export async function copyBack(
+  server: BenchServer,
+  fromS: number,
+  toS: number,
+  blocks: number,
+  withSamples: readonly number[],
+): Promise<void> {
+  const seconds = toS - fromS
+  const runs = ['group_10m', 'series_1h', 'group_1h', 'functions_1h', 'level_state']
+  const copy = async (table: string, list: string) => {
+    const run = runs.includes(table) ? ', cityHash64(run_id, block) AS run_id' : ''
     await server.store.command({
-      query: `INSERT INTO ${table} SELECT * REPLACE (time - toIntervalDay(day) AS time${run}) EXCEPT day
-        FROM (SELECT *, arrayJoin(range(1, ${days})) AS day FROM ${table}) SETTINGS insert_deduplicate = 0, max_threads = 1`,
+      query: `INSERT INTO ${table} SELECT * REPLACE (time - toIntervalSecond(${seconds} * block) AS time${run}) EXCEPT block
+        FROM (SELECT *, arrayJoin(${list}) AS block FROM ${table}
+          WHERE time >= fromUnixTimestamp(${fromS}) AND time < fromUnixTimestamp(${toS}))
+        SETTINGS insert_deduplicate = 0, max_partitions_per_insert_block = 1000`,
     })
   }
-  await server.store.command({
-    query: `INSERT INTO samples SELECT * REPLACE (time - toIntervalDay(${days - 1}) AS time) FROM samples
-      WHERE toStartOfHour(time) IN (SELECT DISTINCT toStartOfHour(time) AS hour FROM samples ORDER BY hour LIMIT 2)
-      SETTINGS insert_deduplicate = 0`,
-  })
+  for (const table of [...runs, 'totals_10m', 'totals_1m', 'profiles'])
+    for (let first = 1; first <= blocks; first += 12)
+      await copy(table, `range(${first}, ${Math.min(first + 12, blocks + 1)})`)
+  await copy('samples', `[${withSamples.join(', ')}]`)
 }

@@ -1,11 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { seededRandom } from '../cli/src/demo/random.ts'
-import { levelNames } from '../server/src/storage/levels/level.ts'
+import { type LevelName, levelNames } from '../server/src/storage/levels/level.ts'
 import type { Bench } from './bench.ts'
 import { type Figure, figure } from './figure.ts'
 import { makeRequest, makeService } from './fleet.ts'
-import { copyDays, countProfiles, sumLevels } from './levels.ts'
+import { copyBack, countProfiles, sumLevels } from './levels.ts'
 import { type BenchServer, startBenchServer } from './server.ts'
+
+/** One request: the first word of its name is the route. */
+interface Range {
+  name: string
+  query: string
+  fromMs: number
+  /** What its bare scan reads. */
+  table: 'samples' | LevelName
+  budget: number | null
+}
 
 interface Scale {
   trials: number
@@ -14,64 +24,67 @@ interface Scale {
   stacks: number
   /** Of the quarter of an hour that goes through the server; the rest are its copies. */
   windowSeconds: number
-  /** Quarters of an hour in the store. */
-  quarters: number
+  /** Blocks of two hours, copied back from the last whole ones. */
+  blocks: number
 }
 
 const scales: Record<'full' | 'smoke', Scale> = {
-  full: { trials: 5, repeats: 4, stacks: 9000, windowSeconds: 10, quarters: 97 },
-  smoke: { trials: 1, repeats: 1, stacks: 500, windowSeconds: 300, quarters: 5 },
+  full: { trials: 5, repeats: 4, stacks: 9000, windowSeconds: 10, blocks: 84 },
+  smoke: { trials: 1, repeats: 1, stacks: 500, windowSeconds: 300, blocks: 84 },
 }
 const instances = 50
 const quarterMs = 900_000
 const type = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'
 
-/** What a flame graph of a service of 50 instances costs, beside the bare scan of the same rows. */
+/** What flame graphs and functions of a service of 50 instances cost, beside the bare scan of the same rows. */
 export const queryBench: Bench = async (scaleName, note) => {
   const scale = scales[scaleName]
   // Levels are summed here, when everything stands, so that their cost is known.
   const server = await startBenchServer({ levels: 'no' })
   try {
     const lastMs = Math.floor(Date.now() / quarterMs) * quarterMs - quarterMs
-    await load(server, scale, lastMs)
+    const blockMs = Math.floor((lastMs + quarterMs) / 3_600_000 - 2) * 3_600_000
+    await load(server, scale, lastMs, (lastMs - blockMs) / quarterMs + 1)
     const rows = await countRows(server)
     note(
-      `${rows} samples: one quarter of an hour of ${instances} instances sent by gRPC, copied ${scale.quarters - 1} times in the store`,
+      `${rows} samples: one quarter of an hour of ${instances} instances sent by gRPC and copied in the store, over two hours; their levels copied back over a week, samples at the ends of the ranges alone`,
     )
     const toMs = lastMs + quarterMs
     const levels = await sumLevels(server, Date.now() + 600_000)
-    await copyDays(server, 7)
+    // The day and the week end in the first and the last of these.
+    const withSamples = [1, 11, 12, 83, 84]
+    await copyBack(server, blockMs / 1000, blockMs / 1000 + 7200, scale.blocks, withSamples)
     await settle(server)
     const all = '{service_name="svc"}'
-    const ranges = [
-      { name: '15min', query: all, fromMs: lastMs, budget: 150 },
-      { name: '24h', query: all, fromMs: toMs - 86_400_000 + 400_000, budget: 250 },
-      { name: '7d', query: all, fromMs: toMs - 7 * 86_400_000 + 400_000, budget: 400 },
-      {
-        name: '7d_region',
-        query: '{service_name="svc",region="r1"}',
-        fromMs: toMs - 7 * 86_400_000 + 400_000,
-        budget: 1200,
-      },
+    const dayMs = toMs - 86_400_000 + 400_000
+    const weekMs = toMs - 7 * 86_400_000 + 400_000
+    const region = '{service_name="svc",region="r1"}'
+    const ranges: Range[] = [
+      { name: 'flamegraph_15min', query: all, fromMs: lastMs, table: 'samples', budget: 150 },
+      { name: 'flamegraph_24h', query: all, fromMs: dayMs, table: 'group_1h', budget: 250 },
+      { name: 'flamegraph_7d', query: all, fromMs: weekMs, table: 'group_1h', budget: 400 },
+      { name: 'flamegraph_7d_region', query: region, fromMs: weekMs, table: 'series_1h', budget: 1200 },
+      { name: 'functions_24h', query: all, fromMs: dayMs, table: 'functions_1h', budget: null },
+      { name: 'functions_7d', query: all, fromMs: weekMs, table: 'functions_1h', budget: null },
     ]
     const times = new Map(
       ranges.map(({ name }) => [name, { graph: [], scan: [] } as Record<string, number[]>]),
     )
-    for (const { query, fromMs } of ranges) await readFlamegraph(server, query, fromMs, toMs)
+    for (const range of ranges) note(`${range.name} reads ${await read(server, range, toMs)}`)
     await server.eventLoopDelayMs()
     const delays: number[] = []
     for (let trial = 0; trial < scale.trials; trial++) {
-      for (const { name, query, fromMs } of ranges) {
-        const { graph, scan } = times.get(name)!
-        const cost = async (read: () => Promise<unknown>) => {
+      for (const range of ranges) {
+        const { graph, scan } = times.get(range.name)!
+        const cost = async (work: () => Promise<unknown>) => {
           const before = server.cpuSeconds()
-          for (let repeat = 0; repeat < scale.repeats; repeat++) await read()
+          for (let repeat = 0; repeat < scale.repeats; repeat++) await work()
           return ((server.cpuSeconds() - before) * 1000) / scale.repeats
         }
         await server.eventLoopDelayMs()
-        graph!.push(await cost(() => readFlamegraph(server, query, fromMs, toMs)))
+        graph!.push(await cost(() => read(server, range, toMs)))
         delays.push(await server.eventLoopDelayMs())
-        scan!.push(await cost(() => scanBare(server, fromMs, toMs)))
+        scan!.push(await cost(() => scanBare(server, range, toMs)))
       }
     }
     const figures: Figure[] = [figure('stored_samples', 'samples', [rows])]
@@ -83,8 +96,8 @@ export const queryBench: Bench = async (scaleName, note) => {
     for (const { name, budget } of ranges) {
       const { graph, scan } = times.get(name)!
       figures.push(
-        figure(`flamegraph_${name}_cpu`, 'ms', graph!, `<= ${budget}`),
-        figure(`bare_scan_${name}_cpu`, 'ms', scan!),
+        figure(`${name}_cpu`, 'ms', graph!, budget === null ? '' : `<= ${budget}`),
+        figure(`${name}_bare_scan_cpu`, 'ms', scan!),
       )
     }
     figures.push(figure('event_loop_delay_p99', 'ms', delays))
@@ -94,7 +107,7 @@ export const queryBench: Bench = async (scaleName, note) => {
   }
 }
 
-async function load(server: BenchServer, scale: Scale, startMs: number): Promise<void> {
+async function load(server: BenchServer, scale: Scale, startMs: number, quarters: number): Promise<void> {
   const random = seededRandom(7)
   // Each of two versions has its own stacks.
   const service = makeService('svc', scale.stacks / 2, 7)
@@ -116,10 +129,10 @@ async function load(server: BenchServer, scale: Scale, startMs: number): Promise
   await server.write(requests(), 8)
   // The same quarter again and again: more rows of known stacks and series, which is what a day brings.
   for (const table of ['samples', 'profiles', 'totals_1m'])
-    for (let first = 1; first < scale.quarters; first += 8)
+    for (let first = 1; first < quarters; first += 8)
       await server.store.command({
         query: `INSERT INTO ${table} SELECT * REPLACE (time - toIntervalSecond(900 * quarter) AS time) EXCEPT quarter
-          FROM (SELECT *, arrayJoin(range(${first}, ${Math.min(first + 8, scale.quarters)})) AS quarter FROM ${table}
+          FROM (SELECT *, arrayJoin(range(${first}, ${Math.min(first + 8, quarters)})) AS quarter FROM ${table}
             WHERE time >= fromUnixTimestamp(${startMs / 1000})) SETTINGS insert_deduplicate = 0`,
       })
   await countProfiles(server)
@@ -147,28 +160,27 @@ async function countRows(server: BenchServer): Promise<number> {
   return (await result.json<{ rows: number }>())[0]!.rows
 }
 
-async function readFlamegraph(
-  server: BenchServer,
-  query: string,
-  fromMs: number,
-  toMs: number,
-): Promise<void> {
-  const url = new URL('api/v1/flamegraph', server.url)
+/** Returns the tables that were read, and how many rows. */
+async function read(server: BenchServer, { name, query, fromMs }: Range, toMs: number): Promise<string> {
+  const url = new URL(`api/v1/${name.split('_')[0]}`, server.url)
   const parameters = { type: 'cpu', query, from: String(fromMs), to: String(toMs) }
-  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
+  for (const [parameter, value] of Object.entries(parameters)) url.searchParams.set(parameter, value)
   const response = await fetch(url)
-  const answer = (await response.json()) as { total?: number }
-  if (!response.ok || !answer.total) throw new Error(`the flame graph is empty: ${JSON.stringify(answer)}`)
+  const answer = (await response.json()) as {
+    total?: number
+    meta?: { levels?: string[]; rowsRead: number }
+  }
+  if (!response.ok || !answer.total) throw new Error(`${name} is empty: ${JSON.stringify(answer)}`)
+  return `${answer.meta?.rowsRead} rows of ${answer.meta?.levels}`
 }
 
-/** The same rows and columns, read and thrown away: no way of grouping can be cheaper. */
-async function scanBare(server: BenchServer, fromMs: number, toMs: number): Promise<void> {
-  const result = await server.store.query({
-    query: `SELECT sum(value), max(stack_id) FROM samples
-      WHERE tenant = 'default' AND service = 'svc' AND type = '${type}'
-        AND toStartOfHour(time) >= toStartOfHour(fromUnixTimestamp(${fromMs / 1000}))
-        AND time >= fromUnixTimestamp(${fromMs / 1000}) AND time < fromUnixTimestamp(${toMs / 1000})`,
-    format: 'JSONEachRow',
-  })
-  await result.json()
+/** Rows and columns of the same table, read and thrown away: no way of grouping can be cheaper. */
+async function scanBare(server: BenchServer, { table, fromMs }: Range, toMs: number): Promise<void> {
+  const from = Math.floor(fromMs / 1000)
+  const columns =
+    table === 'functions_1h' ? 'sum(self), sum(total), max(frame_id)' : 'sum(value), max(stack_id)'
+  await server.rows(`SELECT ${columns} FROM ${table}
+    WHERE tenant = 'default' AND service = 'svc' AND type = '${type}'
+      ${table === 'samples' ? `AND toStartOfHour(time) >= toStartOfHour(fromUnixTimestamp(${from}))` : ''}
+      AND time >= fromUnixTimestamp(${from}) AND time < fromUnixTimestamp(${toMs / 1000})`)
 }

@@ -1,5 +1,6 @@
-import { parseProfileTypeId, type ValueKind, valueKindOf } from '@strobe/profile'
+import { DEFAULT_GROUP_LABELS, parseProfileTypeId, type ValueKind, valueKindOf } from '@strobe/profile'
 import { selectCoverage } from '../storage/select/coverage.ts'
+import { selectCoverageByTen } from '../storage/select/level-statements.ts'
 import type { ReadUsage } from '../storage/select/reader.ts'
 import type { Scope } from '../storage/select/statement.ts'
 import type { QueryContext } from './context.ts'
@@ -52,18 +53,34 @@ export function kindOf(scope: Scope): ValueKind {
   return type === undefined || others.length > 0 ? 'sum' : valueKindOf(parseProfileTypeId(type))
 }
 
+// Of a longer range every profile is not read to count them.
+const longSeconds = 6 * 3600
+
+/** Whether groups of series keep these labels apart: then what is summed by group answers as series would. */
+export function areGroupLabels(labels: readonly { name: string }[]): boolean {
+  return labels.every(({ name }) => DEFAULT_GROUP_LABELS.includes(name))
+}
+
+/**
+ * What an answer rests on. Of ranges of six hours or more, of values that add up and by labels of groups, counts are
+ * of the whole ten minutes that the range touches, and the covered time is counted in whole minutes.
+ */
 export async function readMeta(
   context: QueryContext,
   scope: Scope,
   usage: ReadUsage,
   signal: AbortSignal | undefined,
 ): Promise<Omit<Meta, keyof ReadUsage | 'elapsedMs'>> {
+  const { from, to } = scope.range
+  const kind = kindOf(scope)
+  const isByTen = kind === 'sum' && to - from >= longSeconds && areGroupLabels(scope.matchers)
   const [row] = await context.reader.rows<CoverageRow>(
-    selectCoverage(scope, kindOf(scope), { by: [], stepSeconds: wholeRange, withMinutes: true }),
+    isByTen
+      ? selectCoverageByTen(scope)
+      : selectCoverage(scope, kind, { by: [], stepSeconds: wholeRange, withMinutes: true }),
     usage,
     signal,
   )
-  const { from, to } = scope.range
   // Minutes that have not begun are not missing.
   const end = Math.max(from, Math.min(to, Math.ceil(context.now() / 1000)))
   const minutes = Math.ceil(end / 60) - Math.floor(from / 60)

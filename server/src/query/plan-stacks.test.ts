@@ -20,6 +20,7 @@ import { migrate } from '../storage/migrate.ts'
 import { createReader, type Reader, type ReadUsage } from '../storage/select/reader.ts'
 import type { LabelMatcher, Scope } from '../storage/select/statement.ts'
 import type { QueryContext } from './context.ts'
+import { readMeta } from './coverage.ts'
 import { queryFunctions } from './functions.ts'
 import { assemblePlan, planStackSums } from './plan-stacks.ts'
 import { createTreeWorker } from './tree/workers.ts'
@@ -303,6 +304,41 @@ test('a range without profiles is empty', async () => {
   nowMs = startMs + 4 * hourMs
   expect(await check(startMs, startMs + 2 * hourMs, cpuType, [])).toEqual(['samples'])
   expect(await checkFunctions(startMs, startMs + 2 * hourMs, [])).toEqual(['samples'])
+})
+
+test.each([
+  [0, 7 * 3600],
+  [630, 7 * 3600 - 90],
+  [1200, 6.5 * 3600 + 1],
+])('counts of a long range, from second %i to %i', async (first, last) => {
+  await store.write(client, 500, startMs, startMs + 7 * hourMs)
+  nowMs = startMs + 8 * hourMs
+  const from = startMs / 1000 + first
+  const to = startMs / 1000 + last
+  const matchers = byGroup[3]!
+  const scope = { tenant: 'default', range: { from, to }, types: [cpuType], matchers }
+  const meta = await readMeta(contextOf(true), scope, { rowsRead: 0, bytesRead: 0 }, undefined)
+  const touched = store.profiles.filter(
+    profile =>
+      profile.type === cpuType &&
+      matches(profile, matchers) &&
+      profile.timeMs >= Math.floor(from / 600) * 600_000 &&
+      profile.timeMs < Math.ceil(to / 600) * 600_000,
+  )
+  const minutes = new Set(
+    touched.flatMap(({ timeMs }) => [Math.floor(timeMs / 60_000), Math.floor((timeMs + 9_999) / 60_000)]),
+  )
+  const inside = [...minutes].filter(
+    minute => minute >= Math.floor(from / 60) && minute < Math.ceil(to / 60),
+  ).length
+  expect(touched.length).toBeGreaterThan(50)
+  expect(meta).toMatchObject({
+    profiles: touched.length,
+    expected: 7 * touched.length,
+    lost: touched.length,
+    coveredSeconds: 60 * inside,
+    missingMinutes: Math.ceil(to / 60) - Math.floor(from / 60) - inside,
+  })
 })
 
 test('what a plan is made of: hours, ten minutes where there are none, samples for the rest', () => {

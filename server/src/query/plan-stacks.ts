@@ -1,4 +1,4 @@
-import { DEFAULT_GROUP_LABELS, parseProfileTypeId, valueKindOf } from '@strobe/profile'
+import { parseProfileTypeId, valueKindOf } from '@strobe/profile'
 import { isLeveled, type LevelName, levels } from '../storage/levels/level.ts'
 import { selectStackAmounts } from '../storage/select/amounts.ts'
 import {
@@ -12,6 +12,7 @@ import type { ReadUsage } from '../storage/select/reader.ts'
 import type { Scope, SecondRange, Statement } from '../storage/select/statement.ts'
 import { selectStackSums } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
+import { areGroupLabels } from './coverage.ts'
 
 // Of a shorter range the samples of an hour are opened in any case, and looking for levels costs as much.
 const leastSeconds = 1800
@@ -37,10 +38,9 @@ export async function planStackSums(
   usage: ReadUsage,
   signal: AbortSignal | undefined,
 ): Promise<Statement> {
-  const names = scope.matchers.map(({ name }) => name)
-  if (label !== null) names.push(label)
-  const long = areGroupLabels(names) ? 'group_1h' : 'series_1h'
-  const plan = areLevelLabels(names) ? await planLevels(context, scope, [long], usage, signal) : null
+  const labels = [...scope.matchers, ...(label === null ? [] : [{ name: label }])]
+  const long = areGroupLabels(labels) ? 'group_1h' : 'series_1h'
+  const plan = areLevelLabels(labels) ? await planLevels(context, scope, [long], usage, signal) : null
   if (plan) return selectPlannedStackSums(scope, plan, label)
   usage.levels = ['samples']
   const kind = valueKindOf(parseProfileTypeId(scope.type))
@@ -57,7 +57,7 @@ export async function planFunctionSums(
   usage: ReadUsage,
   signal: AbortSignal | undefined,
 ): Promise<{ functions: Statement; stacks: Statement | null } | null> {
-  if (!areGroupLabels(scope.matchers.map(({ name }) => name))) return null
+  if (!areGroupLabels(scope.matchers)) return null
   const plan = await planLevels(context, scope, ['functions_1h', 'group_1h'], usage, signal)
   const functions = plan?.levels.find(({ level }) => level === 'functions_1h')
   if (!plan || !functions) return null
@@ -68,14 +68,9 @@ export async function planFunctionSums(
   }
 }
 
-/** Whether groups of series keep these labels apart: then their sums answer what those of series would. */
-function areGroupLabels(names: string[]): boolean {
-  return names.every(name => DEFAULT_GROUP_LABELS.includes(name))
-}
-
 /** Labels of samples are not in the levels; their names have a dot. */
-function areLevelLabels(names: string[]): boolean {
-  return names.every(name => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+function areLevelLabels(labels: { name: string }[]): boolean {
+  return labels.every(({ name }) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
 }
 
 /**

@@ -13,6 +13,16 @@ test.each([
 })
 
 test.each([
+  ['now-23h', 'now', 1_699_917_200],
+  ['now-24h', 'now', 1_699_913_400],
+  ['now-7d', 'now', 1_699_394_400],
+  ['now-7d', 'now-6d', 1_699_395_000],
+  [String(now - 7 * 86_400_000), 'now', 1_699_395_200],
+])('%s to %s starts at a whole period', (from, to, first) => {
+  expect(resolveRange({ from, to }, now).from).toBe(first)
+})
+
+test.each([
   ['now', 'now-1s'],
   ['-1', 'now'],
   ['now', '9999999999999'],

@@ -22,7 +22,8 @@ export interface SelectionInput extends RangeInput {
 const maxMatchers = 50
 
 /**
- * Whole seconds: samples are stored by the second, so that every table answers for the same profiles.
+ * Whole seconds: samples are stored by the second, so that every table answers for the same profiles. A start relative
+ * to now is taken at the whole ten minutes before it in a range of a day, at the whole hour in one of over two.
  * Throws BAD_TIME.
  */
 export function resolveRange(input: RangeInput, now: number): SecondRange {
@@ -39,6 +40,12 @@ export function resolveRange(input: RangeInput, now: number): SecondRange {
       from: input.from,
       to: input.to,
     })
+  // Who asks for the last day means no second of it, and whole periods need no samples to be summed.
+  if (/^\s*now/.test(input.from)) {
+    const seconds = to - from
+    if (seconds > 2 * 86_400) return { from: Math.floor(from / 3600) * 3600, to }
+    if (seconds >= 86_400) return { from: Math.floor(from / 600) * 600, to }
+  }
   return { from, to }
 }
 

@@ -85,7 +85,7 @@ export async function selectDue(
       ${source}
       WHERE NOT has(recorded, p.profiles) AND source_run != 0
         AND (failed <= 0 OR toUnixTimestamp64Milli(tried_at) <= toInt64({now:String}) - {retry:UInt32} * exp2(least(failed - 1, 8)))
-      ORDER BY tenant, p.period DESC, service, type LIMIT ${dueAtOnce}`,
+      ORDER BY tenant, toStartOfHour(p.period) DESC, service, type, p.period LIMIT ${dueAtOnce}`,
     {
       from,
       to,
@@ -108,7 +108,10 @@ export async function selectDue(
   }))
 }
 
-/** Of one tenant and day each, so that a run writes few parts; more samples than the limit only in one period. */
+/**
+ * Of one tenant and day each, so that a run writes few parts; more samples than the limit only in one period. Samples
+ * lie by the hour: once a run has half of what it may sum, it does not begin another hour.
+ */
 export function* batchDue(
   due: DueRow[],
   limits: { keys: number; nameLength: number; samples: number },
@@ -120,9 +123,10 @@ export function* batchDue(
   for (const row of due) {
     const first = batch[0]
     const isOther = first && (first.tenant !== row.tenant || dayOf(first) !== dayOf(row))
+    const isNextHour = first && hourOf(first) !== hourOf(row) && samples > limits.samples / 2
     const isFull =
       batch.length >= limits.keys || samples + row.samples > limits.samples || nameLength > limits.nameLength
-    if (first && (isOther || isFull)) {
+    if (first && (isOther || isNextHour || isFull)) {
       yield batch
       batch = []
       samples = 0
@@ -137,6 +141,10 @@ export function* batchDue(
     }
   }
   if (batch.length > 0) yield batch
+}
+
+function hourOf({ time }: DueRow): number {
+  return Math.floor(time / 3600)
 }
 
 function dayOf({ time }: DueRow): number {

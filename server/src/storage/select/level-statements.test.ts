@@ -31,6 +31,7 @@ const every: Record<keyof typeof statements, Statement[]> = {
       { level: 'group_10m', ranges: [{ from: 1_700_000_400, to: 1_700_001_000 }] },
     ]),
   ],
+  selectCoverageByTen: [statements.selectCoverageByTen(scope)],
   selectLevelFunctions: [statements.selectLevelFunctions(scope, { ...levels[0]!, level: 'functions_1h' })],
   selectPlannedStackSums: [
     statements.selectPlannedStackSums(scope, { raw, levels }, null),

@@ -101,6 +101,30 @@ export function selectLevelFunctions(scope: Scope, { range, runIds }: LevelPart)
   }
 }
 
+/**
+ * The row of selectCoverage for a whole range of a type that adds up, by labels of groups: counts are of the whole ten
+ * minutes that the range touches, the covered time is in whole minutes of the range.
+ */
+export function selectCoverageByTen(scope: Scope): Statement {
+  const params: Statement['params'] = { tenant: scope.tenant }
+  const { from, to } = scope.range
+  const touched = { from: floorTo(from, 600), to: to + 600 - 1 - ((to - 1) % 600) }
+  // Bits of minutes before the range and after it.
+  const wanted = `bitAnd(bitShiftLeft(toUInt32(1023), intDiv(greatest(${from}, toUInt32(time)) - toUInt32(time), 60)),
+      bitShiftLeft(toUInt32(1), least(10, intDiv(${to} - toUInt32(time) + 59, 60))) - 1)`
+  return {
+    name: 'coverage_by_ten',
+    params,
+    sql: `SELECT []::Array(String), toUInt32(0), toUInt32(sum(profiles)), toString(sum(value)), toFloat64(sum(covered) * 60000),
+        toFloat64(max(toUnixTimestamp(time)) + 600) * 1000, toFloat64(sum(expected)), toFloat64(sum(lost)), toFloat64(sum(truncated)),
+        toFloat64(sum(unsymbolized)), toUInt32(sum(covered)), toUInt32(sum(retimed)), toUInt32(0)
+      FROM (SELECT time, sum(profiles) AS profiles, sum(value) AS value, sum(expected) AS expected, sum(lost) AS lost,
+          sum(truncated) AS truncated, sum(unsymbolized) AS unsymbolized, sum(retimed) AS retimed,
+          bitCount(bitAnd(groupBitOr(minutes), ${wanted})) AS covered
+        FROM ${fromLevel('totals_10m')} AND ${inRange(touched)}${scopeConditions(scope, params, 'group_id')} GROUP BY time)`,
+  }
+}
+
 type SeriesId = 'series_id' | 'group_id'
 
 /** Each part as a SELECT of columns and `value` Int128, with the id that tells its series apart. */
