@@ -17,10 +17,16 @@ export interface IngestProcess {
   ended: Promise<unknown>
 }
 
-export async function startIngestProcess(dataDir: string, lastStep = ''): Promise<IngestProcess> {
+/** sharedSocket: of an engine that others use too, '' for one of its own. signal: what the process sends itself after lastStep. */
+export async function startIngestProcess(
+  dataDir: string,
+  lastStep = '',
+  sharedSocket = '',
+  signal = '',
+): Promise<IngestProcess> {
   const child = spawn(
     process.execPath,
-    [fileURLToPath(new URL('./ingest-server.ts', import.meta.url)), dataDir, lastStep],
+    [fileURLToPath(new URL('./ingest-server.ts', import.meta.url)), dataDir, lastStep, sharedSocket, signal],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
     },

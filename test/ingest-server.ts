@@ -1,7 +1,8 @@
 /**
  * Engine, store and ingest as a process of their own, for tests that end it at a chosen moment.
  * Prints one line of JSON with its ports when it takes profiles.
- * argv: data folder, and the step of a group after which the process kills itself, or ''.
+ * argv: data folder; the step of a group after which the process kills itself, or ''; the socket of an engine
+ * that it shares with others, or '' for one of its own; the signal, if not SIGKILL.
  */
 import { createServer } from 'node:http'
 import { defaultEngineSettings } from '../server/src/engine/settings.ts'
@@ -16,33 +17,62 @@ import { createServerMetrics } from '../server/src/metrics.ts'
 import { createStoreClient } from '../server/src/storage/client.ts'
 import { Journal } from '../server/src/storage/journal.ts'
 import { migrate } from '../server/src/storage/migrate.ts'
+import { readServerId, ServerRegistry } from '../server/src/storage/server-registry.ts'
 import { defaultStorageSettings } from '../server/src/storage/settings.ts'
 import { Store } from '../server/src/storage/store.ts'
 import { writeAgents } from '../server/src/storage/write-agents.ts'
 
 const dataDir = process.argv[2]!
 const lastStep = process.argv[3] ?? ''
+const sharedSocket = process.argv[4] ?? ''
+const signal = process.argv[5] || 'SIGKILL'
+let hasSignalled = false
 const log = {
   info() {},
   warn: (facts: object, message: string) => console.error(message, JSON.stringify(facts)),
   error: (facts: object, message: string) => console.error(message, JSON.stringify(facts)),
 }
-const engine = await startEngine(
-  { ...defaultEngineSettings(`${dataDir}/engine`), memoryBytes: 1_000_000_000 },
-  log,
-)
+const engine =
+  sharedSocket === ''
+    ? await startEngine({ ...defaultEngineSettings(`${dataDir}/engine`), memoryBytes: 1_000_000_000 }, log)
+    : null
+const socketPath = engine?.address.socketPath ?? sharedSocket
 const storage = { ...defaultStorageSettings(), retryMinMs: 20, retryMaxMs: 200 }
-const client = createStoreClient(engine.address, { requestTimeoutMs: storage.requestTimeoutMs })
+const client = createStoreClient(
+  { kind: 'socket', socketPath },
+  { requestTimeoutMs: storage.requestTimeoutMs },
+)
 await migrate(client)
+const leaseMs = 500
+const serverId = await readServerId(dataDir)
+const registry = new ServerRegistry(client, {
+  serverId,
+  host: 'test',
+  address: '',
+  version: '',
+  startedAtMs: Date.now(),
+})
+const earlierLife =
+  sharedSocket === '' ? '' : await registry.start(leaseMs / 5, error => log.warn({ error }, 'sign'))
 const store = new Store({
   client,
   journal: new Journal(`${dataDir}/journal`),
   settings: storage,
   log,
   now: Date.now,
-  metrics: { insertedRows() {}, insertRetried() {}, groupReplayed() {}, insertSeconds() {} },
+  metrics: {
+    insertedRows() {},
+    insertRetried() {},
+    groupReplayed() {},
+    insertSeconds() {},
+    contested() {},
+    fenced() {},
+  },
+  shared: sharedSocket === '' ? null : { serverId, earlierLife, leaseMs },
   onStep(step) {
-    if (step === lastStep) process.kill(process.pid, 'SIGKILL')
+    if (step !== lastStep || hasSignalled) return
+    hasSignalled = true
+    process.kill(process.pid, signal)
   },
 })
 await store.replay()
@@ -77,17 +107,17 @@ const http = createServer((request, response) => {
   )
 })
 await new Promise<void>(resolve => http.listen(0, '127.0.0.1', resolve))
-const socketPath = engine.address.kind === 'socket' ? engine.address.socketPath : ''
 const httpPort = (http.address() as { port: number }).port
-console.log(JSON.stringify({ grpcPort, httpPort, socketPath, enginePid: engine.state().pid }))
+console.log(JSON.stringify({ grpcPort, httpPort, socketPath, enginePid: engine?.state().pid ?? 0 }))
 
 process.once('SIGTERM', () => {
   grpc.forceShutdown()
   http.close()
+  registry.stop()
   void ingest
     .stop(5_000)
     .then(() => decoding.close())
     .then(() => client.close())
-    .then(() => engine.stop())
+    .then(() => engine?.stop())
     .then(() => process.exit(0))
 })

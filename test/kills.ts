@@ -221,7 +221,7 @@ function totalOf(batches: number): number {
 }
 
 /** What is not as it must be when batches 1 to `batches` are stored, each once. */
-async function differences(store: StoreClient, batches: number): Promise<string[]> {
+export async function differences(store: StoreClient, batches: number): Promise<string[]> {
   const found: string[] = []
   const perHost = (await selectRows(
     store,
@@ -240,10 +240,12 @@ async function differences(store: StoreClient, batches: number): Promise<string[
   const total = totalOf(batches)
   const [sums] = await selectRows(
     store,
-    `SELECT (SELECT toFloat64(sum(value)) FROM samples), (SELECT toUInt32(count()) FROM samples),
-      (SELECT toFloat64(sum(value)) FROM totals_1m), (SELECT toUInt32(sum(profiles)) FROM totals_1m),
+    `SELECT (SELECT toFloat64(sum(value)) FROM samples WHERE tenant != ''),
+      (SELECT toUInt32(count()) FROM samples WHERE tenant != ''),
+      (SELECT toFloat64(sum(value)) FROM totals_1m WHERE tenant != ''),
+      (SELECT toUInt32(sum(profiles)) FROM totals_1m WHERE tenant != ''),
       (SELECT toUInt32(uniqExact(batch_id)) FROM batches),
-      (SELECT toUInt32(count()) FROM samples WHERE stack_id NOT IN (SELECT stack_id FROM stacks))`,
+      (SELECT toUInt32(count()) FROM samples WHERE tenant != '' AND stack_id NOT IN (SELECT stack_id FROM stacks))`,
   )
   const wanted = [total, 4 * batches, total, seriesPerBatch * batches, batches, 0]
   if (JSON.stringify(sums) !== JSON.stringify(wanted))

@@ -133,7 +133,7 @@ const importPattern =
   /^\s*(?:import|export)\s+(type\s+)?(?:[\w*${}\s,]+?\s+from\s+)?'([^']+)'|\bimport\(\s*'([^']+)'\s*\)/gm
 
 function isTest(path: string): boolean {
-  return /\.(test|bench)\.tsx?$|\/testing\.ts$|vite\.config\.ts$/.test(path)
+  return /\.(test|bench)\.tsx?$|\/(?:testing|test-store)\.ts$|vite\.config\.ts$/.test(path)
 }
 
 function allowed(target: string, prefixes: string[]): boolean {

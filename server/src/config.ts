@@ -29,6 +29,13 @@ export interface ServerConfig {
   dataDir: string
   backups: string
   clickhouseUrl: string
+  clickhouseCa: string
+  clickhouseCert: string
+  clickhouseKey: string
+  clickhousePasswordFile: string
+  engineListen: string
+  enginePasswordFile: string
+  leaseMs: number
   insecure: boolean
   allowedHosts: string[]
   demo: boolean
@@ -111,7 +118,75 @@ export const serverOptions: ServerOption[] = [
     unit: '',
     default: '',
     sentence:
-      'A ClickHouse server to keep profiles in, such as http://user:password@host:8123/strobe. Without it an embedded engine runs in a child process.',
+      "A ClickHouse server to keep profiles in: https://user:password@host:8443/database, with a path prefix before the database where a proxy wants one, or unix:///path of another server's embedded engine. Without it an embedded engine runs in a child process.",
+  },
+  {
+    key: 'clickhouseCa',
+    flag: 'clickhouse-ca',
+    variable: 'STROBE_CLICKHOUSE_CA',
+    type: 'string',
+    unit: '',
+    default: '',
+    sentence:
+      "File of PEM certificates that sign those of the ClickHouse server, instead of the machine's own.",
+  },
+  {
+    key: 'clickhouseCert',
+    flag: 'clickhouse-cert',
+    variable: 'STROBE_CLICKHOUSE_CERT',
+    type: 'string',
+    unit: '',
+    default: '',
+    sentence: 'File of the PEM certificate that this server shows to ClickHouse.',
+  },
+  {
+    key: 'clickhouseKey',
+    flag: 'clickhouse-key',
+    variable: 'STROBE_CLICKHOUSE_KEY',
+    type: 'string',
+    unit: '',
+    default: '',
+    sentence: 'File of the PEM key of that certificate.',
+  },
+  {
+    key: 'clickhousePasswordFile',
+    flag: 'clickhouse-password-file',
+    variable: 'STROBE_CLICKHOUSE_PASSWORD_FILE',
+    type: 'string',
+    unit: '',
+    default: '',
+    sentence: 'File with the password for ClickHouse, instead of one in the URL.',
+  },
+  {
+    key: 'engineListen',
+    flag: 'engine-listen',
+    variable: 'STROBE_ENGINE_LISTEN',
+    type: 'string',
+    unit: '',
+    default: '',
+    sentence:
+      "Address and port, such as 10.0.0.5:8123, where other servers reach this one's embedded engine as http://strobe:PASSWORD@10.0.0.5:8123. No TLS: a network you trust, or a proxy in front. Needs --engine-password-file.",
+  },
+  {
+    key: 'enginePasswordFile',
+    flag: 'engine-password-file',
+    variable: 'STROBE_ENGINE_PASSWORD_FILE',
+    type: 'string',
+    unit: '',
+    default: '',
+    sentence: 'File with the password that other servers need for --engine-listen, 16 characters or more.',
+  },
+  {
+    key: 'leaseMs',
+    flag: 'server-lease',
+    variable: 'STROBE_SERVER_LEASE',
+    type: 'duration',
+    unit: 'ms',
+    default: 60_000,
+    min: 500,
+    max: 3_600_000,
+    sentence:
+      'Of several servers on one store: one that gave no sign of life for so long loses the batches that it had begun to another. Shorter makes agents of a dead server wait less.',
   },
   {
     key: 'insecure',
@@ -352,6 +427,14 @@ export function readConfig(
     const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
     if (!levels.includes(config.logLevel))
       mistakes.push(`--log-level=${config.logLevel}: choose one of ${levels.join(', ')}`)
+    if (config.engineListen !== '') {
+      if (!/^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/.test(config.engineListen))
+        mistakes.push(`--engine-listen=${config.engineListen}: not an address and port such as 10.0.0.5:8123`)
+      if (config.clickhouseUrl !== '')
+        mistakes.push('--engine-listen: there is no embedded engine with --clickhouse-url')
+      if (config.enginePasswordFile === '')
+        mistakes.push('--engine-listen: others need a password; name its file with --engine-password-file')
+    }
     config.dataDir = resolve(config.dataDir)
     config.backups = resolve(config.backups || join(config.dataDir, 'backups'))
   }

@@ -51,6 +51,11 @@ export const serverErrors = {
   NOT_DEMO: { status: 403, sentence: 'Only a demo store may be emptied by a request.' },
   NOT_FOUND: { status: 404, sentence: 'There is no such path.' },
   METHOD_NOT_ALLOWED: { status: 405, sentence: 'The path does not take this method.' },
+  BATCH_TORN: {
+    status: 409,
+    sentence:
+      'Half of a batch was stored when its server was taken for dead. It is kept as it is, and counted; see docs/decisions/0007-several-servers.md.',
+  },
   BODY_TOO_LARGE: { status: 413, sentence: 'The body is larger than the limit, as sent.' },
   PROFILES_TOO_MANY: { status: 413, sentence: 'A batch holds more profiles than one may.' },
   SAMPLES_TOO_MANY: { status: 413, sentence: 'A profile has more samples than one may.' },
@@ -114,6 +119,23 @@ export const serverErrors = {
     sentence: 'Files of a backup are missing or not as they were written; the message names them.',
   },
   BACKUP_FAILED: { status: 500, sentence: 'A backup could not be written; the message has the reason.' },
+  STORE_UNREACHABLE: {
+    status: 503,
+    sentence: 'Nothing answers at STROBE_CLICKHOUSE_URL; the message names the address and the reason.',
+  },
+  STORE_TLS_FAILED: {
+    status: 503,
+    sentence:
+      'There is no TLS with the store: a certificate is unknown, for another name, expired or missing; the message says which.',
+  },
+  STORE_LOGIN_REFUSED: {
+    status: 503,
+    sentence: 'The store knows no such user with that password, or lets it do too little.',
+  },
+  STORE_DATABASE_MISSING: {
+    status: 503,
+    sentence: 'The store has no database of the name that STROBE_CLICKHOUSE_URL ends in.',
+  },
   STORE_FAILED: { status: 502, sentence: 'The store refused or failed a statement.' },
   STORE_NOT_READY: { status: 503, sentence: 'The store is not up yet, or is being started again.' },
   BACKUP_BUSY: {
@@ -123,6 +145,10 @@ export const serverErrors = {
   SERVER_STOPPING: {
     status: 503,
     sentence: 'The server is ending; another one, or this one later, will take it.',
+  },
+  DATA_LOCKED: {
+    status: 503,
+    sentence: 'Another server uses the data folder; the message names its process.',
   },
   ENGINE_LOCKED: {
     status: 503,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, hostname } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
@@ -14,8 +14,7 @@ import { createAuthenticator } from './auth/authenticator.ts'
 import { removeLocalToken, writeLocalToken } from './auth/local-token.ts'
 import { securityHeaders } from './auth/request-guard.ts'
 import { isLoopback, type ServerConfig } from './config.ts'
-import { defaultEngineSettings } from './engine/settings.ts'
-import { startEngine } from './engine/supervisor.ts'
+import { lockDataDir } from './data-lock.ts'
 import { CodedError } from './errors.ts'
 import { createDecodePool } from './ingest/decode-pool.ts'
 import { createIngest } from './ingest/pipeline.ts'
@@ -23,18 +22,20 @@ import { defaultIngestSettings } from './ingest/settings.ts'
 import { createGrpcServer } from './ingest/strobe/handler.ts'
 import { receiveUpload } from './ingest/upload/handler.ts'
 import { createServerMetrics, type ServerMetrics } from './metrics.ts'
+import { openStore } from './open-store.ts'
 import { findPortHolder } from './port-holder.ts'
 import { createQuerySide } from './query-side.ts'
 import { Backups } from './storage/backup/backups.ts'
-import { createStoreClient } from './storage/client.ts'
+import { createStoreClient, type StoreClient } from './storage/client.ts'
 import { deleteAllData } from './storage/delete-data.ts'
 import { Journal } from './storage/journal.ts'
 import { KeyStore } from './storage/keys.ts'
 import { LevelJob, type LevelMetrics } from './storage/levels/job.ts'
 import { defaultLevelSettings } from './storage/levels/settings.ts'
 import { migrate } from './storage/migrate.ts'
+import { readServerId, ServerRegistry } from './storage/server-registry.ts'
 import { defaultStorageSettings } from './storage/settings.ts'
-import { Store, type StoreMetrics } from './storage/store.ts'
+import { type SharedStore, Store, type StoreMetrics } from './storage/store.ts'
 import { TenantStore } from './storage/tenants.ts'
 import { writeAgents } from './storage/write-agents.ts'
 
@@ -90,16 +91,16 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
     closers.unshift(() => closeHttp(http, config.shutdownTimeoutMs))
 
     await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
-    const engine = await startEngine(
-      { ...defaultEngineSettings(join(config.dataDir, 'engine')), url: config.clickhouseUrl },
-      log,
-      { onRestart: () => metrics.engineRestarts.inc() },
-    )
     // Closers run first to last: HTTP and gRPC stop taking, ingest stores what waits, the engine ends.
-    closers.push(() => engine.stop())
+    const backend = await openStore(config, log, () => metrics.engineRestarts.inc())
+    closers.push(() => backend.stop())
+    // The embedded engine locks the folder by itself.
+    if (config.clickhouseUrl !== '') closers.push(await lockDataDir(config.dataDir))
     const storage = defaultStorageSettings()
-    const writer = createStoreClient(engine.address, { requestTimeoutMs: storage.requestTimeoutMs })
-    const queryClient = createStoreClient(engine.address, { requestTimeoutMs: config.queryTimeoutMs + 5_000 })
+    const writer = createStoreClient(backend.address, { requestTimeoutMs: storage.requestTimeoutMs })
+    const queryClient = createStoreClient(backend.address, {
+      requestTimeoutMs: config.queryTimeoutMs + 5_000,
+    })
     closers.splice(1, 0, async () => {
       await writer.close()
       await queryClient.close()
@@ -124,6 +125,9 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       localToken: await writeLocalToken(config.dataDir, port),
     })
 
+    const shared = backend.isShared
+      ? await joinServers(writer, config, { version, startedAtMs: startedAt, port }, log, closers)
+      : null
     const store = new Store({
       client: writer,
       journal: new Journal(join(config.dataDir, 'journal')),
@@ -131,9 +135,10 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       log,
       metrics: storeMetrics(metrics),
       now,
+      shared,
     })
     await store.replay()
-    const levelClient = createStoreClient(engine.address, { requestTimeoutMs: levelTimeoutMs })
+    const levelClient = createStoreClient(backend.address, { requestTimeoutMs: levelTimeoutMs })
     const levelSettings = {
       ...defaultLevelSettings(),
       intervalMs: config.levelIntervalMs,
@@ -221,7 +226,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
     closers.splice(1, 0, () => querySide.stop())
     const notReady = (): string | null => {
       if (isStopping) return 'the server is stopping'
-      const state = engine.state()
+      const state = backend.state()
       return (state.isReady ? ingest.notReadyReason() : state.reason) || null
     }
     // By address: a minimal host has no localhost in its /etc/hosts.
@@ -307,6 +312,25 @@ export async function serveUntilSignal(
   await signalled
   await server.stop()
   return 0
+}
+
+/** Tells the others of the store that this server lives, until it closes. */
+async function joinServers(
+  client: StoreClient,
+  config: ServerConfig,
+  facts: { version: string; startedAtMs: number; port: number },
+  log: Logger,
+  closers: (() => Promise<void>)[],
+): Promise<SharedStore> {
+  const serverId = await readServerId(config.dataDir)
+  const { port, ...rest } = facts
+  const host = hostname()
+  const registry = new ServerRegistry(client, { ...rest, serverId, host, address: `${host}:${port}` })
+  closers.splice(1, 0, async () => registry.stop())
+  const earlierLife = await registry.start(config.leaseMs / 6, error =>
+    log.warn({ err: error }, 'no sign of life could be written; other servers may take this one for dead'),
+  )
+  return { serverId, earlierLife, leaseMs: config.leaseMs }
 }
 
 /** Where this machine reaches what listens there, as a URL writes it. */
@@ -397,6 +421,8 @@ function storeMetrics(metrics: ServerMetrics): StoreMetrics {
     insertRetried: reason => metrics.insertRetries.inc({ reason }),
     groupReplayed: outcome => metrics.replayedGroups.inc({ outcome }),
     insertSeconds: seconds => metrics.insertSeconds.observe(seconds),
+    contested: batches => metrics.contestedBatches.inc(batches),
+    fenced: state => metrics.fencedGroups.inc({ state }),
   }
 }
 

@@ -75,9 +75,20 @@ export function createServerMetrics() {
       buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
       registers,
     }),
+    contestedBatches: new Counter({
+      name: 'strobe_store_contested_batches_total',
+      help: 'Times a batch was found to be on its way through another server, too',
+      registers,
+    }),
+    fencedGroups: new Counter({
+      name: 'strobe_store_fenced_groups_total',
+      help: 'Groups of servers that were gone, by what stood of them: clear (all), fenced (nothing), torn (half)',
+      labelNames: ['state'] as const,
+      registers,
+    }),
     replayedGroups: new Counter({
       name: 'strobe_journal_replayed_groups_total',
-      help: 'Groups found in the journal at start, by outcome: stored, known, damaged, refused',
+      help: 'Groups found in the journal at start, by outcome: stored, known, damaged, refused, fenced',
       labelNames: ['outcome'] as const,
       registers,
     }),

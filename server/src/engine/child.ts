@@ -15,7 +15,7 @@ export interface ChildSettings extends EngineSettings {
 }
 
 export type ChildMessage =
-  | { type: 'ready'; startMs: number }
+  | { type: 'ready'; startMs: number; listenPort: number }
   | { type: 'failed'; code: string; message: string }
 
 // The engine's defaults are for a machine of its own: 0.9 of the memory and 5 GB of marks.
@@ -62,6 +62,7 @@ async function run(settings: ChildSettings): Promise<void> {
   })
   chmodSync(settings.socketPath, 0o600)
   process.umask(0o077)
+  const listenPort = settings.listen === '' ? 0 : await http.listen(settings.listen, settings.password)
 
   const stop = async (graceMs: number) => {
     await http.close(graceMs)
@@ -72,7 +73,7 @@ async function run(settings: ChildSettings): Promise<void> {
   })
   // The parent is gone and with it all who could ask.
   process.on('disconnect', () => void stop(0))
-  await send({ type: 'ready', startMs: Math.round(performance.now() - startedAt) })
+  await send({ type: 'ready', startMs: Math.round(performance.now() - startedAt), listenPort })
 }
 
 // A terminal sends these to the whole group; the parent decides when the engine ends.

@@ -1,7 +1,8 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
@@ -26,6 +27,8 @@ export interface EngineHttpSettings {
 
 export interface EngineHttp {
   server: Server
+  /** Serves on `host:port` too, to who knows the password of the user `strobe`. Resolves with the port. */
+  listen(address: string, password: string): Promise<number>
   /** Lets running statements end within graceMs, then stops them. */
   close(graceMs: number): Promise<void>
 }
@@ -42,7 +45,7 @@ const maxTextBytes = 256 * 2 ** 20
 
 // One block per insert, in file order, so that a token's retry meets the same blocks.
 const fileInsertSettings =
-  "max_threads=1, max_insert_threads=1, max_block_size=1048576, min_insert_block_size_rows=1048576, min_insert_block_size_bytes=0, deduplicate_insert_select='enable_even_for_bad_queries'"
+  "max_threads=1, max_insert_threads=1, max_block_size=1048576, min_insert_block_size_rows=1000000000, min_insert_block_size_bytes=0, deduplicate_insert_select='enable_even_for_bad_queries'"
 
 interface Request {
   sql: string
@@ -145,26 +148,71 @@ export function createEngineHttp(open: () => Connection, settings: EngineHttpSet
     }
   }
 
-  const server = createServer((request, response) => {
-    answer(request, response).catch((error: unknown) => fail(response, error))
-  })
-  server.keepAliveTimeout = 60_000
-  server.requestTimeout = 0
+  const servers: Server[] = []
+  const serve = (isAllowed: (request: IncomingMessage) => boolean): Server => {
+    const server = createServer((request, response) => {
+      const work = isAllowed(request) ? answer(request, response) : Promise.reject(authenticationFailed())
+      work.catch((error: unknown) => fail(response, error))
+    })
+    server.keepAliveTimeout = 60_000
+    server.requestTimeout = 0
+    servers.push(server)
+    return server
+  }
+  const server = serve(() => true)
 
   return {
     server,
+    listen(address, password) {
+      const { host, port } = splitAddress(address)
+      const open = serve(request => hasPassword(request, password))
+      return new Promise((resolve, reject) => {
+        open.once('error', reject)
+        open.listen(port, host, () => resolve((open.address() as AddressInfo).port))
+      })
+    },
     async close(graceMs) {
-      const closed = new Promise<void>(resolve => server.close(() => resolve()))
-      server.closeIdleConnections()
+      const closed = Promise.all(
+        servers.map(each => new Promise<void>(resolve => each.close(() => resolve()))),
+      )
+      for (const each of servers) each.closeIdleConnections()
       const timer = setTimeout(() => {
         for (const marker of markers) void kill(marker)
-        server.closeAllConnections()
+        for (const each of servers) each.closeAllConnections()
       }, graceMs)
       await closed
       clearTimeout(timer)
       for (const each of [queries, inserts, control]) each.close()
     },
   }
+}
+
+const userName = 'strobe'
+
+function authenticationFailed(): Error {
+  return new Error(
+    `Code: 516. DB::Exception: ${userName}: Authentication failed: password is incorrect, or there is no user with such name. (AUTHENTICATION_FAILED)`,
+  )
+}
+
+/** As clients of ClickHouse send it: Authorization: Basic, or headers of its own. */
+function hasPassword(request: IncomingMessage, password: string): boolean {
+  const basic = /^Basic +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
+  const [user, given] = basic
+    ? splitOnce(Buffer.from(basic, 'base64').toString(), ':')
+    : [String(request.headers['x-clickhouse-user'] ?? ''), String(request.headers['x-clickhouse-key'] ?? '')]
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  return user === userName && password !== '' && timingSafeEqual(digest(given), digest(password))
+}
+
+function splitOnce(text: string, separator: string): [string, string] {
+  const at = text.indexOf(separator)
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)]
+}
+
+function splitAddress(address: string): { host: string; port: number } {
+  const at = address.lastIndexOf(':')
+  return { host: address.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(address.slice(at + 1)) }
 }
 
 function readRequest(url: URL): Request {
@@ -341,6 +389,7 @@ function httpStatusOf(code: number): number {
   if (code === 60 || code === 81 || code === 218) return 404
   if (code === 241 || code === 202) return 503
   if (code === 159) return 408
+  if (code === 516) return 401
   return clientErrors.has(code) ? 400 : 500
 }
 

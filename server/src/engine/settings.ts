@@ -1,8 +1,10 @@
 import { availableParallelism, totalmem } from 'node:os'
 
 export interface EngineSettings {
-  /** A real ClickHouse server; '' starts the embedded engine in dataDir. */
-  url: string
+  /** Where other servers reach the engine too, `host:port`, port 0 for a free one; '' for nowhere. */
+  listen: string
+  /** Of the user `strobe` there. */
+  password: string
   /** Folder of this engine alone; made when missing. */
   dataDir: string
   /** Ceiling of everything the engine allocates. */
@@ -26,7 +28,8 @@ function availableBytes(): number {
 
 export function defaultEngineSettings(dataDir: string): EngineSettings {
   return {
-    url: '',
+    listen: '',
+    password: '',
     dataDir,
     // Below 768 MiB merges and inserts of a busy hour do not fit.
     memoryBytes: Math.max(768 * mebibyte, Math.min(4096 * mebibyte, Math.floor(availableBytes() / 4))),
@@ -38,4 +41,7 @@ export function defaultEngineSettings(dataDir: string): EngineSettings {
 }
 
 /** Where a client reaches ClickHouse. */
-export type EngineAddress = { kind: 'socket'; socketPath: string } | { kind: 'url'; url: string }
+export interface EngineAddress {
+  kind: 'socket'
+  socketPath: string
+}

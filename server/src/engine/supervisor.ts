@@ -25,6 +25,8 @@ export interface EngineState {
 
 export interface Engine {
   address: EngineAddress
+  /** Port of settings.listen; 0 without one. */
+  listenPort(): number
   state(): EngineState
   /** Ends the child after the statements that run, at most graceMs; again is harmless. */
   stop(graceMs?: number): Promise<void>
@@ -56,8 +58,7 @@ function holder(dataDir: string): string {
 }
 
 /**
- * Starts the embedded engine and resolves when it answers; starts it again after a crash. With settings.url
- * there is nothing to start.
+ * Starts the embedded engine and resolves when it answers; starts it again after a crash.
  * Throws ENGINE_LOCKED, ENGINE_MISSING or ENGINE_FAILED when the first start fails.
  */
 export async function startEngine(
@@ -65,19 +66,13 @@ export async function startEngine(
   log: EngineLog,
   options: EngineOptions = {},
 ): Promise<Engine> {
-  if (settings.url !== '') {
-    return {
-      address: { kind: 'url', url: settings.url },
-      state: () => ({ isReady: true, reason: '', restarts: 0, pid: 0 }),
-      stop: async () => {},
-    }
-  }
   const dataDir = resolve(settings.dataDir)
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const socket = chooseSocket(dataDir)
   const childSettings: ChildSettings = { ...settings, dataDir, socketPath: socket.path }
   const state: EngineState = { isReady: false, reason: 'the engine is starting', restarts: 0, pid: 0 }
   let child: ChildProcess | null = null
+  let listenPort = 0
   let isStopping = false
   let backOffMs = 100
   let timer: NodeJS.Timeout | null = null
@@ -110,6 +105,7 @@ export async function startEngine(
       started.on('message', (message: ChildMessage) => {
         if (message.type === 'ready') {
           state.isReady = true
+          listenPort = message.listenPort
           state.reason = ''
           log.info({ startMs: message.startMs, pid: started.pid }, 'engine ready')
           ready()
@@ -192,6 +188,7 @@ export async function startEngine(
 
   return {
     address: { kind: 'socket', socketPath: socket.path },
+    listenPort: () => listenPort,
     state: () => ({ ...state }),
     async stop(graceMs = 10_000) {
       isStopping = true

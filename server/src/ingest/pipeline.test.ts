@@ -3,6 +3,7 @@ import { CodedError } from '../errors.ts'
 import { createServerMetrics } from '../metrics.ts'
 import type { EncodedBatch } from '../storage/batch-encoder.ts'
 import { batchKey } from '../storage/ledger.ts'
+import type { WriteOutcome } from '../storage/store.ts'
 import { createIngest, type IngestOptions } from './pipeline.ts'
 import { defaultIngestSettings, type IngestSettings } from './settings.ts'
 
@@ -13,6 +14,7 @@ const batchOf = (name: string, profiles = 1): EncodedBatch => ({
   receivedAtMs: 0,
   profiles,
   samples: profiles,
+  places: '',
   seenVersion: 0,
   seriesIds: BigUint64Array.from({ length: profiles }, (_, index) => BigInt(index)),
   ingest: new Uint8Array(0),
@@ -36,12 +38,12 @@ function open(settings: Partial<IngestSettings> = {}, stored: string[] = []) {
     selectStored: async (keys: readonly string[]) =>
       new Set(keys.filter(key => stored.some(name => key === batchKey('t', idOf(name))))),
     write: (batches: readonly EncodedBatch[]) =>
-      new Promise<void>((resolve, reject) => {
+      new Promise<WriteOutcome>((resolve, reject) => {
         const finish = (error?: Error) => {
           if (error) reject(error)
           else {
             for (const batch of batches) known.add(batchKey(batch.tenant, batch.batchId))
-            resolve()
+            resolve({ known: new Set(), contested: new Set(), torn: new Set() })
           }
         }
         groups.push({ names: batches.map(nameOf), finish })

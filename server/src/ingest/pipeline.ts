@@ -2,7 +2,7 @@ import { CodedError, toCodedError } from '../errors.ts'
 import type { ServerMetrics } from '../metrics.ts'
 import type { EncodedBatch } from '../storage/batch-encoder.ts'
 import { batchKey } from '../storage/ledger.ts'
-import type { Store } from '../storage/store.ts'
+import { type Store, tornError, type WriteOutcome } from '../storage/store.ts'
 import type { AgentRow } from '../storage/write-agents.ts'
 import type { TenantValues } from '../tenant-settings.ts'
 import { Admission } from './admission.ts'
@@ -61,6 +61,8 @@ export interface IngestOptions {
 interface Waiting {
   key: string
   batch: EncodedBatch
+  /** How often another server was found to be storing it. */
+  contests: number
   promise: Promise<IngestAnswer>
   resolve(answer: IngestAnswer): void
   reject(error: unknown): void
@@ -90,6 +92,8 @@ export function createIngest(options: IngestOptions): Ingest {
   const namedTenants = new Set<string>()
   const queue: Waiting[] = []
   const onTheirWay = new Map<string, Waiting>()
+  /** On their way, but not in the queue. */
+  const deferred = new Map<Waiting, NodeJS.Timeout>()
   let queuedProfiles = 0
   let queuedSamples = 0
   let decodingBytes = 0
@@ -157,27 +161,60 @@ export function createIngest(options: IngestOptions): Ingest {
     try {
       const stored = await store.selectStored(group.map(waiting => waiting.key))
       const fresh = group.filter(waiting => !stored.has(waiting.key))
-      if (fresh.length > 0) await store.write(fresh.map(waiting => waiting.batch))
       store.ledger.remember(stored)
-      for (const waiting of group) {
-        const isDuplicate = stored.has(waiting.key)
-        const count = waiting.batch.profiles
-        if (!isDuplicate) {
-          metrics.profiles.inc(count)
-          metrics.samples.inc(waiting.batch.samples)
-        }
-        waiting.resolve({ profiles: count, isDuplicate })
-      }
+      settle(
+        group.filter(waiting => stored.has(waiting.key)),
+        () => null,
+      )
+      if (fresh.length === 0) return
+      const outcome = await store.write(fresh.map(waiting => waiting.batch))
+      settle(fresh, ({ key }) => (outcome.known.has(key) ? null : outcome))
     } catch (error) {
-      for (const waiting of group) waiting.reject(error)
-    } finally {
-      for (const waiting of group) {
-        onTheirWay.delete(waiting.key)
-        queuedProfiles -= waiting.batch.profiles
-        queuedSamples -= waiting.batch.samples
-      }
-      metrics.queuedProfiles.set(queuedProfiles)
+      for (const waiting of group) finish(waiting, () => waiting.reject(error))
     }
+  }
+
+  /** outcomeOf: null for what was stored before. */
+  function settle(group: readonly Waiting[], outcomeOf: (waiting: Waiting) => WriteOutcome | null): void {
+    for (const waiting of group) {
+      const outcome = outcomeOf(waiting)
+      const count = waiting.batch.profiles
+      if (outcome?.contested.has(waiting.key)) comeAgain(waiting)
+      else if (outcome?.torn.has(waiting.key)) finish(waiting, () => waiting.reject(tornError([waiting.key])))
+      else if (outcome === null)
+        finish(waiting, () => waiting.resolve({ profiles: count, isDuplicate: true }))
+      else {
+        metrics.profiles.inc(count)
+        metrics.samples.inc(waiting.batch.samples)
+        finish(waiting, () => waiting.resolve({ profiles: count, isDuplicate: false }))
+      }
+    }
+  }
+
+  /** Another server is storing the same batch: soon its rows or its withdrawal will be there to be read. */
+  function comeAgain(waiting: Waiting): void {
+    if (isStopping) {
+      finish(waiting, () => waiting.reject(stoppingError()))
+      return
+    }
+    // At different times on the two servers, or each would find the other's claim for ever.
+    const pauseMs = settings.contestedWaitMs * (0.25 + Math.random()) * Math.min(8, 2 ** waiting.contests++)
+    const again = setTimeout(() => {
+      deferred.delete(waiting)
+      queue.push(waiting)
+      schedule()
+    }, pauseMs)
+    deferred.set(waiting, again)
+  }
+
+  function finish(waiting: Waiting, answer: () => void): void {
+    // An error may come after a part of the group was answered.
+    if (onTheirWay.get(waiting.key) !== waiting || deferred.has(waiting)) return
+    onTheirWay.delete(waiting.key)
+    queuedProfiles -= waiting.batch.profiles
+    queuedSamples -= waiting.batch.samples
+    metrics.queuedProfiles.set(queuedProfiles)
+    answer()
   }
 
   async function answerOf(waiting: Waiting): Promise<IngestAnswer> {
@@ -205,7 +242,7 @@ export function createIngest(options: IngestOptions): Ingest {
     const { promise, resolve, reject } = Promise.withResolvers<IngestAnswer>()
     // Nobody may be waiting any more when it fails.
     promise.catch(() => {})
-    const waiting: Waiting = { key, batch, promise, resolve, reject }
+    const waiting: Waiting = { key, batch, contests: 0, promise, resolve, reject }
     onTheirWay.set(key, waiting)
     queue.push(waiting)
     queuedProfiles += batch.profiles
@@ -303,6 +340,11 @@ export function createIngest(options: IngestOptions): Ingest {
     },
     async stop(graceMs) {
       isStopping = true
+      for (const [waiting, timer] of deferred) {
+        clearTimeout(timer)
+        deferred.delete(waiting)
+        finish(waiting, () => waiting.reject(stoppingError()))
+      }
       const giveUp = setTimeout(() => store.stop(), graceMs)
       while (queue.length > 0 || committing) {
         schedule()

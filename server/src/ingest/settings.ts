@@ -15,6 +15,8 @@ export interface IngestSettings {
   decodeHeapBytes: number
   /** Longest a sender waits for its answer; the batch stays and its retry finds it. */
   answerTimeoutMs: number
+  /** First pause before a batch that another server is storing is tried again; grows eightfold. */
+  contestedWaitMs: number
   /** Accepted start times, before and after the time of receipt. */
   windowPastMs: number
   windowFutureMs: number
@@ -32,6 +34,7 @@ export function defaultIngestSettings(): IngestSettings {
     decodingBytes: 64 * 2 ** 20,
     decodeHeapBytes: 512 * 2 ** 20,
     answerTimeoutMs: 30_000,
+    contestedWaitMs: 250,
     windowPastMs: 14 * 86_400_000,
     windowFutureMs: 10 * 60_000,
     heartbeatIntervalMs: 15_000,

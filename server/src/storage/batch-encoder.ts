@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Label, PprofBody } from '@strobe/profile'
 import { IdSet } from './id-set.ts'
+import { PlaceList } from './places.ts'
 import { RowWriter } from './row-writer.ts'
 import { hourOf, type SeenIds } from './seen-ids.ts'
 
@@ -59,6 +60,8 @@ export interface EncodedBatch {
   profiles: number
   /** Sample rows: those without a value are none. */
   samples: number
+  /** Where its rows go (places.ts). */
+  places: string
   /** Of the SeenIds that told which rows to leave out. */
   seenVersion: number
   /** Of each profile. */
@@ -129,6 +132,7 @@ export class BatchEncoder {
   readonly #scopes: SeenScopes
   readonly #added = new IdSet()
   readonly #ingest = new RowWriter(1 << 16)
+  readonly #places = new PlaceList()
   readonly #writers: Record<Dimension, DimensionWriter> = {
     functions: new DimensionWriter(),
     frames: new DimensionWriter(),
@@ -170,6 +174,7 @@ export class BatchEncoder {
     this.#ofTenant = this.#scopes.of(tenant, '')
     this.#added.clear()
     this.#ingest.clear()
+    this.#places.clear()
     for (const table of dimensions) this.#writers[table].clear()
   }
 
@@ -230,6 +235,7 @@ export class BatchEncoder {
     row.arrayOfHalves(this.#values.subarray(0, count))
     this.#seriesIds.push(series.seriesId)
     this.#samples += count / 2
+    this.#places.add(profile.retention, profile.timeMs, count > 0)
   }
 
   finish(): EncodedBatch {
@@ -263,6 +269,7 @@ export class BatchEncoder {
       profiles: this.#seriesIds.length,
       samples: this.#samples,
       seenVersion: this.#seenVersion,
+      places: this.#places.toString(),
       seriesIds,
       dimensions: tables.map((table, index) => ({
         table,

@@ -1,11 +1,10 @@
 import { Agent, type AgentOptions } from 'node:http'
+import { Agent as TlsAgent } from 'node:https'
 import { Readable } from 'node:stream'
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client'
+import type { StoreAddress } from './store-address.ts'
 
 export type StoreClient = ClickHouseClient
-
-/** What the engine says of itself, or a server elsewhere. */
-export type StoreAddress = { kind: 'socket'; socketPath: string } | { kind: 'url'; url: string }
 
 export interface StoreClientOptions {
   requestTimeoutMs: number
@@ -25,7 +24,21 @@ export function createStoreClient(address: StoreAddress, options: StoreClientOpt
     log: { level: ClickHouseLogLevel.OFF },
     application: 'strobe',
   }
-  if (address.kind === 'url') return createClient({ ...common, url: address.url })
+  if (address.kind === 'url') {
+    const { origin, prefix, database, user, password, ca, cert, key } = address
+    const agentOptions = { keepAlive: true, maxSockets: common.max_open_connections }
+    return createClient({
+      ...common,
+      url: origin,
+      ...(prefix === '' ? {} : { pathname: prefix }),
+      database,
+      username: user,
+      password,
+      http_agent: origin.startsWith('https:')
+        ? new TlsAgent({ ...agentOptions, ...(ca ? { ca } : {}), ...(cert && key ? { cert, key } : {}) })
+        : new Agent(agentOptions),
+    })
+  }
   // Agent hands its options to net.connect, where socketPath counts; the types list only HTTP's.
   const agent = new Agent({
     socketPath: address.socketPath,

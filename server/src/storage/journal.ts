@@ -18,12 +18,15 @@ export interface Group {
   id: string
   /** `tenant/hex id` of the batches, for the ledger. */
   batchKeys: string[]
+  /** Where the rows of each batch go (places.ts); only where other servers may store the same batch. */
+  places?: string[]
   sections: Section[]
 }
 
 interface Header {
   id: string
   batchKeys: string[]
+  places?: string[]
   sections: { table: string; columns: string[]; token: string; length: number }[]
 }
 
@@ -45,6 +48,7 @@ function parseHeader(text: string): Header | null {
   const isWhole =
     typeof header?.id === 'string' &&
     isTextList(header.batchKeys) &&
+    (header.places === undefined || isTextList(header.places)) &&
     Array.isArray(header.sections) &&
     header.sections.every(isSection)
   return isWhole ? (header as Header) : null
@@ -72,6 +76,7 @@ export class Journal {
     const header: Header = {
       id: group.id,
       batchKeys: group.batchKeys,
+      ...(group.places ? { places: group.places } : {}),
       sections: group.sections.map(({ table, columns, token, bytes }) => ({
         table,
         columns,
@@ -143,7 +148,9 @@ export class Journal {
       at += length
       return section
     })
-    return at === bodyEnd ? { id: header.id, batchKeys: header.batchKeys, sections } : null
+    if (at !== bodyEnd) return null
+    const { id: group, batchKeys, places } = header
+    return { id: group, batchKeys, ...(places ? { places } : {}), sections }
   }
 
   #path(id: string): string {

@@ -4,6 +4,18 @@ export function batchKey(tenant: string, batchId: Uint8Array): string {
   return `${tenant}/${Buffer.from(batchId).toString('hex')}`
 }
 
+/** Hex ids. */
+export function keysByTenant(keys: Iterable<string>): Map<string, string[]> {
+  const byTenant = new Map<string, string[]>()
+  for (const key of keys) {
+    const at = key.lastIndexOf('/')
+    const list = byTenant.get(key.slice(0, at))
+    if (list) list.push(key.slice(at + 1))
+    else byTenant.set(key.slice(0, at), [key.slice(at + 1)])
+  }
+  return byTenant
+}
+
 /**
  * Batches that were stored. Memory answers for the recent ones, the table for all others: a retry may come
  * after a restart, or to another server than the first try.
@@ -42,14 +54,7 @@ export class Ledger {
   /** Those of keys whose batches stand in the table. */
   async select(keys: readonly string[]): Promise<Set<string>> {
     const found = new Set<string>()
-    const byTenant = new Map<string, string[]>()
-    for (const key of keys) {
-      const at = key.lastIndexOf('/')
-      const list = byTenant.get(key.slice(0, at))
-      if (list) list.push(key.slice(at + 1))
-      else byTenant.set(key.slice(0, at), [key.slice(at + 1)])
-    }
-    for (const [tenant, ids] of byTenant) {
+    for (const [tenant, ids] of keysByTenant(keys)) {
       const list = ids.map(id => `unhex('${id}')`).join(', ')
       const result = await this.#client.query({
         query: `SELECT DISTINCT lower(hex(batch_id)) AS id FROM batches WHERE tenant = {tenant:String} AND batch_id IN (${list})`,

@@ -145,6 +145,8 @@ const metrics: StoreMetrics = {
     counts[outcome] = (counts[outcome] ?? 0) + 1
   },
   insertSeconds() {},
+  contested() {},
+  fenced() {},
 }
 
 let journals = 0

@@ -1,5 +1,6 @@
 import type { CommandModule } from '../../command.ts'
 import * as backup from './backup.ts'
+import * as ddl from './ddl.ts'
 import * as keys from './keys.ts'
 import * as limits from './limits.ts'
 import * as restore from './restore.ts'
@@ -18,5 +19,6 @@ export const adminCommands: AdminCommand[] = [
   { name: 'backup', summary: 'save everything the server has', configure: backup.configure },
   { name: 'verify', summary: 'check that a backup is whole', configure: verify.configure },
   { name: 'restore', summary: 'make a data folder from a backup', configure: restore.configure },
+  { name: 'ddl', summary: 'print the schema for a ClickHouse cluster', configure: ddl.configure },
   { name: 'keys', summary: 'make, list and revoke keys', configure: keys.configure },
 ]

@@ -188,6 +188,7 @@ const grpcStatuses: Record<number, status> = {
   400: status.INVALID_ARGUMENT,
   401: status.UNAUTHENTICATED,
   403: status.PERMISSION_DENIED,
+  409: status.INVALID_ARGUMENT,
   413: status.INVALID_ARGUMENT,
   429: status.RESOURCE_EXHAUSTED,
   503: status.UNAVAILABLE,
