@@ -16,6 +16,7 @@ afterAll(() => rmSync(corpus, { recursive: true }))
 const wanted: Record<string, [accepted: number, outcomes: number]> = {
   pprof: [400, 9],
   batch: [400, 5],
+  upload: [400, 2],
   folded: [1000, 2],
   speedscope: [200, 2],
   selector: [100, 2],

@@ -7,6 +7,7 @@ import {
   formatFolded,
   formatSelector,
   matchProfileType,
+  PprofBody,
   parseFolded,
   parseProfileTypeId,
   parseSelector,
@@ -67,11 +68,27 @@ function columnBytes(value: object): number {
   )
 }
 
+/** Code of a coded error; throws every other. */
+function codeOf(work: () => unknown): string {
+  try {
+    work()
+    return ''
+  } catch (error) {
+    if ((error as Error).name !== 'StrobeError') throw error
+    return (error as { code: string }).code
+  }
+}
+
+/** Both readers of pprof: what the columns of the one say, the objects of the other say. */
 function pprofTarget(): Target {
   const seeds = pprofSeeds()
+  // One for all inputs, as in the server: nothing of a body may be left in the next.
+  const body = new PprofBody()
   return {
     make: pick => mutateMessage(one(pick, seeds), pprofSchema, pick),
     run(input) {
+      const codes = [() => resolveStacks(decodePprof(input)), () => body.read(input)].map(codeOf)
+      expectThat(codes[0] === codes[1], `one reader says "${codes[0]}", the other "${codes[1]}"`)
       const profile = decodePprof(input)
       expectThat(columnBytes(profile) < 64 * input.length + 65_536, 'decoded columns are out of proportion')
       const resolved = resolveStacks(profile)
@@ -92,6 +109,18 @@ function pprofTarget(): Target {
       expectThat(
         String(sums(profile.values)) === String(sums(resolved.values)),
         'summing equal samples changed a total',
+      )
+      const stackIds = Array.from(body.sampleStack.subarray(0, body.samples), stack =>
+        BigInt.asUintN(
+          64,
+          (BigInt(body.stackIds[2 * stack + 1]!) << 32n) | BigInt(body.stackIds[2 * stack]!),
+        ),
+      )
+      expectThat(
+        String(stackIds) === String(Array.from(resolved.sampleStack, stack => resolved.stackId[stack])) &&
+          String(body.values) === String(resolved.values) &&
+          String(body.sampleSeries.subarray(0, body.samples)) === String(resolved.sampleSeries),
+        'the two readers made other samples',
       )
       return 'accepted'
     },
@@ -132,6 +161,41 @@ function batchTarget(): Target {
           'the columns of a profile differ in length',
         )
         expectThat(durationNs >= 0n, 'a profile ends before it starts')
+      }
+      return 'accepted'
+    },
+  }
+}
+
+/** What an upload's bytes become, packed or not. */
+function uploadTarget(): Target {
+  const seeds = pprofSeeds()
+  const { seen, scopes } = openSeen()
+  const decoder = new RequestDecoder(seen, scopes)
+  return {
+    make(pick) {
+      const bytes = mutateMessage(one(pick, seeds), pprofSchema, pick)
+      const kind = pick(4)
+      return kind === 0 ? gzipSync(bytes, { level: 1 }) : kind === 1 ? zstdCompressSync(bytes) : bytes
+    },
+    run(input) {
+      const { batch, upload } = decoder.decode({
+        protocol: 'upload',
+        tenant: 'default',
+        receivedAtMs: 1_790_000_000_000,
+        retention: 0,
+        settings: defaultIngestSettings(),
+        batchId: new Uint8Array(16),
+        body: input,
+        options: { service: 'fuzz', profileName: '', labels: [], source: '', isTimeKept: false },
+      })
+      const rows = readIngestRows(batch)
+      expectThat(rows.length === upload!.profiles.length, 'the answer counts other profiles than are stored')
+      for (const [at, { type, values }] of rows.entries()) {
+        const said = upload!.profiles[at]!
+        const total = values.reduce((sum, value) => sum + value, 0n)
+        expectThat(said.type === type, 'the answer names another type than is stored')
+        expectThat(said.total === String(total), `the answer says ${said.total}, stored are ${total}`)
       }
       return 'accepted'
     },
@@ -354,6 +418,7 @@ function unpackTarget(): Target {
 export const targets: Record<string, () => Target> = {
   pprof: pprofTarget,
   batch: batchTarget,
+  upload: uploadTarget,
   folded: foldedTarget,
   speedscope: speedscopeTarget,
   selector: selectorTarget,
