@@ -324,10 +324,7 @@ export class IdentityHasher {
 
   #finish(): this {
     const murmur = this.#murmur
-    murmur.begin(0)
-    const tail = this.#length & ~3
-    murmur.blocks(this.#words, tail)
-    murmur.finish(this.#words, tail, 4 * this.#length)
+    murmur.hash(this.#words, 4 * this.#length, 0)
     this.low = murmur.h1 >>> 0
     this.high = murmur.h2 >>> 0
     if (this.low === 0 && this.high === 0) this.low = 1
@@ -340,10 +337,7 @@ export function murmur3x86x128(bytes: Uint8Array, seed: number): [number, number
   const words = new Int32Array(4 * Math.ceil(bytes.length / 16))
   new Uint8Array(words.buffer).set(bytes)
   const murmur = new Murmur3()
-  murmur.begin(seed)
-  const tail = (bytes.length >>> 4) << 2
-  murmur.blocks(words, tail)
-  murmur.finish(words, tail, bytes.length)
+  murmur.hash(words, bytes.length, seed)
   return [murmur.h1 >>> 0, murmur.h2 >>> 0, murmur.h3 >>> 0, murmur.h4 >>> 0]
 }
 
@@ -358,17 +352,14 @@ class Murmur3 {
   h3 = 0
   h4 = 0
 
-  begin(seed: number): void {
-    this.h1 = seed | 0
-    this.h2 = seed | 0
-    this.h3 = seed | 0
-    this.h4 = seed | 0
-  }
-
-  /** count: words, a multiple of 4. */
-  blocks(words: Int32Array, count: number): void {
-    let { h1, h2, h3, h4 } = this
-    for (let i = 0; i < count; i += 4) {
+  /** words: little-endian; bytes of the last one past the length are zero. */
+  hash(words: Int32Array, byteLength: number, seed: number): void {
+    let h1 = seed | 0
+    let h2 = h1
+    let h3 = h1
+    let h4 = h1
+    const tail = (byteLength >>> 4) << 2
+    for (let i = 0; i < tail; i += 4) {
       let k = Math.imul(words[i]!, C1)
       h1 ^= Math.imul((k << 15) | (k >>> 17), C2)
       h1 = (Math.imul(((h1 << 19) | (h1 >>> 13)) + h2, 5) + 0x561ccd1b) | 0
@@ -382,29 +373,20 @@ class Murmur3 {
       h4 ^= Math.imul((k << 18) | (k >>> 14), C1)
       h4 = (Math.imul(((h4 << 13) | (h4 >>> 19)) + h1, 5) + 0x32ac3b17) | 0
     }
-    this.h1 = h1
-    this.h2 = h2
-    this.h3 = h3
-    this.h4 = h4
-  }
-
-  /** tail: where the words begin that fill no block; bytes past the length are zero. */
-  finish(words: Int32Array, tail: number, byteLength: number): void {
-    let { h1, h2, h3, h4 } = this
     const rest = byteLength & 15
-    if (rest > 12) {
-      const k = Math.imul(words[tail + 3]!, C4)
-      h4 ^= Math.imul((k << 18) | (k >>> 14), C1)
-    }
-    if (rest > 8) {
-      const k = Math.imul(words[tail + 2]!, C3)
-      h3 ^= Math.imul((k << 17) | (k >>> 15), C4)
-    }
-    if (rest > 4) {
-      const k = Math.imul(words[tail + 1]!, C2)
-      h2 ^= Math.imul((k << 16) | (k >>> 16), C3)
-    }
     if (rest > 0) {
+      if (rest > 12) {
+        const k = Math.imul(words[tail + 3]!, C4)
+        h4 ^= Math.imul((k << 18) | (k >>> 14), C1)
+      }
+      if (rest > 8) {
+        const k = Math.imul(words[tail + 2]!, C3)
+        h3 ^= Math.imul((k << 17) | (k >>> 15), C4)
+      }
+      if (rest > 4) {
+        const k = Math.imul(words[tail + 1]!, C2)
+        h2 ^= Math.imul((k << 16) | (k >>> 16), C3)
+      }
       const k = Math.imul(words[tail]!, C1)
       h1 ^= Math.imul((k << 15) | (k >>> 17), C2)
     }

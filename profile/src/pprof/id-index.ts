@@ -30,7 +30,8 @@ export class IdIndex {
   }
 
   readId(reader: WireReader): void {
-    this.#id = readId(reader)
+    const id = reader.uint()
+    this.#id = id < this.#denseLength ? id : exactId(reader, id)
   }
 
   add(position: number): void {
@@ -50,14 +51,12 @@ export class IdIndex {
 
   /** Reads an id and gives its position, -1 when no message has it. */
   find(reader: WireReader): number {
-    const id = readId(reader)
-    if (typeof id === 'number' && id < this.#denseLength) return this.#dense[id]!
-    return this.#sparse?.get(id) ?? -1
+    const id = reader.uint()
+    return id < this.#denseLength ? this.#dense[id]! : (this.#sparse?.get(exactId(reader, id)) ?? -1)
   }
 }
 
-function readId(reader: WireReader): number | bigint {
-  const id = reader.uint()
-  if (id <= Number.MAX_SAFE_INTEGER) return id
-  return (BigInt(reader.high) << 32n) | BigInt(reader.low)
+/** id: what the reader has just read. */
+function exactId(reader: WireReader, id: number): number | bigint {
+  return id <= Number.MAX_SAFE_INTEGER ? id : (BigInt(reader.high) << 32n) | BigInt(reader.low)
 }

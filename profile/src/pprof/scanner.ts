@@ -197,7 +197,7 @@ export class PprofScanner {
         if (key === 8) ids.readId(reader)
         else if (key === 16) mapping = mappingIndex.find(reader)
         else if (key === 24) {
-          reader.long()
+          reader.halves()
           low = reader.low
           high = reader.high
         } else if (key === 34) {
@@ -289,7 +289,7 @@ export class PprofScanner {
           const end = key === 18 ? reader.fieldEnd() : reader.position + 1
           if (key === 18) reader.end = end
           while (reader.position < end) {
-            reader.long()
+            reader.halves()
             if (valueCount < width) {
               valueHalves[firstHalf + 2 * valueCount] = reader.low
               valueHalves[firstHalf + 2 * valueCount + 1] = reader.high

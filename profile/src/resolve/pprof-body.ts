@@ -28,6 +28,8 @@ export class PprofBody {
   readonly #scanner = new PprofScanner(new StringTable(this.#hasher))
   readonly #labelsets: LabelsetTable
 
+  /** Messages read. */
+  reads = 0
   /** Samples, equal ones summed. */
   samples = 0
   sampleStack = new Uint32Array(0)
@@ -124,6 +126,7 @@ export class PprofBody {
    * maxStackDepth: deeper stacks keep so many frames of their leaf side, as cutStacks() does it.
    */
   read(bytes: Uint8Array, maxStackDepth = Number.POSITIVE_INFINITY): this {
+    this.reads++
     this.#maxStackDepth = maxStackDepth
     this.#scanner.scan(bytes, this.#limits)
     this.#addFrames()

@@ -7,7 +7,7 @@ import type { DecodeReply, DecodeWorkerData } from './decode-worker.ts'
 
 export interface DecodePool {
   /**
-   * Decodes in a thread. Throws what the request has wrong, and DECODER_DIED when its thread ran out of
+   * Decodes in a thread; the bytes of the job are handed over, and not to be used afterwards. Throws what the request has wrong, and DECODER_DIED when its thread ran out of
    * memory or crashed over it; SERVER_STOPPING.
    */
   decode(job: DecodeJob): Promise<DecodedRequest>
@@ -89,7 +89,10 @@ export function createDecodePool(options: DecodePoolOptions): DecodePool {
 
   function run(thread: Thread, task: Task): void {
     thread.task = task
-    thread.worker.postMessage(task.job, [])
+    const bytes = task.job.protocol === 'strobe' ? task.job.request : task.job.body
+    // A large message lies in a buffer of its own, which goes over as it is; parts of others are copied.
+    const isAlone = bytes.byteLength > Buffer.poolSize && bytes.buffer.byteLength - bytes.byteLength < 64
+    thread.worker.postMessage(task.job, isAlone ? [bytes.buffer as ArrayBuffer] : [])
   }
 
   function dispatch(): void {

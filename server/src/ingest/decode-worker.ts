@@ -4,7 +4,7 @@ import { type CodedError, type ErrorCode, type ErrorDetails, toCodedError } from
 import { SeenScopes } from '../storage/batch-encoder.ts'
 import { SeenIds } from '../storage/seen-ids.ts'
 import type { DecodedRequest, DecodeJob } from './batch.ts'
-import { RequestDecoder } from './request-decoder.ts'
+import { freeBytes, RequestDecoder } from './request-decoder.ts'
 
 export interface DecodeWorkerData {
   seenIds: SharedArrayBuffer
@@ -30,6 +30,7 @@ function answer(job: DecodeJob): DecodeReply {
 
 port.on('message', (job: DecodeJob) => {
   const reply = answer(job)
+  freeBytes(job.protocol === 'strobe' ? job.request : job.body)
   // All columns of a batch lie in this one buffer.
   const buffer = 'decoded' in reply ? reply.decoded.batch.ingest.buffer : null
   port.postMessage(reply, buffer instanceof ArrayBuffer ? [buffer] : [])

@@ -155,6 +155,11 @@ export class BatchEncoder {
   #labelsetIds = new Uint32Array(1024)
   #values = new Uint32Array(1024)
   readonly #halves = new Uint32Array(2)
+  /** Frames of the body that were looked at: its stacks share most of them. */
+  #isFrameDone = new Uint8Array(1024)
+  /** What #isFrameDone is about: the body, as it was after so many reads. */
+  #body: PprofBody | null = null
+  #bodyReads = 0
 
   constructor(seen: SeenIds, scopes: SeenScopes) {
     this.#seen = seen
@@ -173,6 +178,7 @@ export class BatchEncoder {
     this.#samples = 0
     this.#ofTenant = this.#scopes.of(tenant, '')
     this.#added.clear()
+    this.#body = null
     this.#ingest.clear()
     this.#places.clear()
     for (const table of dimensions) this.#writers[table].clear()
@@ -182,6 +188,7 @@ export class BatchEncoder {
   add(profile: ProfileRow, body: PprofBody): void {
     const { series, samples, column } = profile
     const width = 2 * body.sampleTypes.length
+    if (this.#body !== body || this.#bodyReads !== body.reads) this.#forgetFrames(body)
     this.#ofService = this.#scopes.of(this.#tenant, series.service)
     if (2 * samples.length > this.#stackIds.length) {
       this.#stackIds = new Uint32Array(4 * samples.length)
@@ -280,6 +287,14 @@ export class BatchEncoder {
     }
   }
 
+  #forgetFrames(body: PprofBody): void {
+    this.#body = body
+    this.#bodyReads = body.reads
+    // One more for the marker of stacks that were cut.
+    if (this.#isFrameDone.length <= body.frames) this.#isFrameDone = new Uint8Array(2 * body.frames)
+    else this.#isFrameDone.fill(0, 0, body.frames + 1)
+  }
+
   /** The row to fill; null when the store or the batch has it. */
   #begin(table: Dimension, low: number, high: number): RowWriter | null {
     if (this.#seen.has(low, high, this.#hour) || !this.#added.add(low, high)) return null
@@ -338,6 +353,8 @@ export class BatchEncoder {
     for (let at = first; at < last; at++) {
       const frame = body.stackFrame[at]!
       row.halves(body.frameIds[2 * frame]!, body.frameIds[2 * frame + 1]!)
+      if (this.#isFrameDone[frame] === 1) continue
+      this.#isFrameDone[frame] = 1
       this.#addFrame(body, frame)
     }
     row.uint16(this.#today)
