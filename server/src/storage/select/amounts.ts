@@ -51,6 +51,11 @@ export function selectAmounts(scope: Scope, kind: ValueKind, grouping: AmountGro
   )
   // A join that finds nothing gives an empty array, whose elements read as ''.
   const key = `[${columns.join(', ')}]${by.length === 0 ? '::Array(String)' : ''} AS key`
+  // Three parts of the statement need the marks; as one value they are worked out once.
+  const known =
+    kind === 'cumulative'
+      ? `WITH (SELECT groupArray((series_id, second, step, life, sign)) FROM (${counterMarks(scope, stepSeconds, params)})) AS marks `
+      : ''
   const joins: string[] = []
   if (ofSeries.length > 0)
     joins.push(
@@ -63,7 +68,7 @@ export function selectAmounts(scope: Scope, kind: ValueKind, grouping: AmountGro
   return {
     name: `amounts_${kind}`,
     params,
-    sql: `SELECT ${[key, ...own, 'sum(amount) AS whole'].join(', ')} FROM (${source}) AS a${joins.join('')}
+    sql: `${known}SELECT ${[key, ...own, 'sum(amount) AS whole'].join(', ')} FROM (${source}) AS a${joins.join('')}
       GROUP BY ${['key', ...own].join(', ')} HAVING whole != 0`.replaceAll(/\s*\n\s*/g, ' '),
   }
 }
@@ -125,18 +130,18 @@ function amountSource(
           INNER JOIN (SELECT series_id, toDateTime(second) AS time, step, profiles, seconds FROM (${levelSource(scope, step, params)})) AS l USING (series_id, time)
           ${grouped(['profiles'])})${grouped()}`
     case 'cumulative': {
-      const marks = counterMarks(scope, step, params)
+      const marks = `SELECT mark.1 AS series_id, toDateTime(mark.2) AS time, mark.3 AS step, mark.4 AS life, mark.5 AS sign FROM (SELECT arrayJoin(marks) AS mark)`
       // One value per stack and label set of a second: of profiles of one second the highest is the last.
       const values = `SELECT series_id, time, stack_id, labelset_id, max(toInt128(value)) AS value
         FROM ${fromTable('samples', scope.range, 'wide')}${where()}
-          AND toStartOfHour(time) IN (SELECT toStartOfHour(toDateTime(second)) FROM (${marks}))
-          AND (series_id, time) IN (SELECT series_id, toDateTime(second) FROM (${marks}))
+          AND toStartOfHour(time) IN (SELECT toStartOfHour(time) FROM (${marks}))
+          AND (series_id, time) IN (SELECT series_id, time FROM (${marks}))
         GROUP BY series_id, time, stack_id, labelset_id`
       const lives = [...new Set([...dimensions, 'series_id', 'life'])]
       // A stack that fell within a life began anew by itself.
       return `SELECT ${columns}sum(if(last >= first, last - first, last)) AS amount FROM (
           SELECT ${lives.join(', ')}, sumIf(value, sign > 0) AS last, sumIf(value, sign < 0) AS first
-          FROM (${values}) AS v INNER JOIN (SELECT series_id, toDateTime(second) AS time, step, life, sign FROM (${marks})) AS m USING (series_id, time)
+          FROM (${values}) AS v INNER JOIN (${marks}) AS m USING (series_id, time)
           GROUP BY ${lives.join(', ')})${grouped()}`
     }
   }
