@@ -11,13 +11,24 @@ export interface LabelMatcher {
   value: string
 }
 
+/** A matcher and where its value stands in the text, in UTF-16 units, after the quote. */
+export interface PlacedMatcher extends LabelMatcher {
+  position: number
+}
+
 /**
  * Reads a PromQL vector selector: `{service_name="api",version=~"1\\..*"}`, braces alone or after a
  * metric name, which becomes a matcher of `__name__`. Label names may be quoted, values stand in "",
- * '' or ``. Empty text is no matcher. Regular expressions are not compiled here.
+ * '' or ``, with Go's escapes. Empty text, like `{}`, is no matcher: both take everything, which Prometheus refuses.
+ * Regular expressions are not compiled here.
  * Throws BAD_SELECTOR; details.position counts UTF-16 units from 0.
  */
 export function parseSelector(text: string): LabelMatcher[] {
+  return locateMatchers(text).map(({ name, op, value }) => ({ name, op, value }))
+}
+
+/** parseSelector with places, for those who have more to say about a value. */
+export function locateMatchers(text: string): PlacedMatcher[] {
   if (text.trim() === '') return []
   const tree = parser.parse(text)
   tree.iterate({
@@ -25,29 +36,48 @@ export function parseSelector(text: string): LabelMatcher[] {
       if (node.type.isError) throw badSelector(text, node.from, describe(text, node.from))
     },
   })
-  const selector = tree.topNode.firstChild
-  if (selector === null || selector.name !== 'VectorSelector' || selector.nextSibling !== null) {
+  const selector = skipComments(tree.topNode.firstChild)
+  if (
+    selector === null ||
+    selector.name !== 'VectorSelector' ||
+    skipComments(selector.nextSibling) !== null
+  ) {
     throw badSelector(
       text,
       selector?.from ?? 0,
       'a selector in braces is expected, such as {service_name="api"}',
     )
   }
-  const matchers: LabelMatcher[] = []
+  const matchers: PlacedMatcher[] = []
+  let metricName: string | null = null
+  const nameMetric = (node: SyntaxNode, value: string, position: number): void => {
+    if (metricName !== null || matchers.some(({ name }) => name === '__name__'))
+      throw badSelector(text, node.from, 'a metric name stands there already')
+    metricName = value
+    matchers.push({ name: '__name__', op: '=', value, position })
+  }
   for (let child = selector.firstChild; child !== null; child = child.nextSibling) {
-    if (child.name === 'Identifier')
-      matchers.push({ name: '__name__', op: '=', value: sourceOf(text, child) })
+    if (child.name === 'Identifier') nameMetric(child, sourceOf(text, child), child.from)
     else if (child.name === 'LabelMatchers') {
       for (let part = child.firstChild; part !== null; part = part.nextSibling) {
         if (part.name === 'UnquotedLabelMatcher' || part.name === 'QuotedLabelMatcher') {
-          matchers.push(readMatcher(text, part))
+          const matcher = readMatcher(text, part)
+          if (matcher.name === '__name__' && metricName !== null)
+            throw badSelector(text, part.from, `the metric name is ${metricName} already`)
+          matchers.push(matcher)
         } else if (part.name === 'QuotedLabelName') {
-          matchers.push({ name: '__name__', op: '=', value: unquote(text, part) })
+          nameMetric(part, readName(text, part), part.from + 1)
         }
       }
     }
   }
   return matchers
+}
+
+function skipComments(node: SyntaxNode | null): SyntaxNode | null {
+  let next = node
+  while (next !== null && next.name === 'LineComment') next = next.nextSibling
+  return next
 }
 
 /** The selector in braces that parseSelector reads back; '{}' for none. */
@@ -58,15 +88,22 @@ export function formatSelector(matchers: readonly LabelMatcher[]): string {
   return `{${parts.join(',')}}`
 }
 
-function readMatcher(text: string, node: SyntaxNode): LabelMatcher {
+function readMatcher(text: string, node: SyntaxNode): PlacedMatcher {
   const [name, op, value] = [node.firstChild, node.getChild('MatchOp'), node.lastChild]
   if (name === null || op === null || value === null)
     throw badSelector(text, node.from, describe(text, node.from))
   return {
-    name: name.name === 'QuotedLabelName' ? unquote(text, name) : sourceOf(text, name),
+    name: name.name === 'QuotedLabelName' ? readName(text, name) : sourceOf(text, name),
     op: sourceOf(text, op) as MatchOperator,
     value: unquote(text, value),
+    position: value.from + 1,
   }
+}
+
+function readName(text: string, node: SyntaxNode): string {
+  const name = unquote(text, node)
+  if (name === '') throw badSelector(text, node.from, 'a name is empty')
+  return name
 }
 
 function sourceOf(text: string, node: SyntaxNode): string {
@@ -82,28 +119,57 @@ const SIMPLE_ESCAPES: Record<string, string> = {
   t: '\t',
   v: '\v',
   '\\': '\\',
-  '"': '"',
-  "'": "'",
 }
 
-/** Go's escapes, as PromQL has them; a string in backticks is taken as it is. */
+/**
+ * Go's escapes, as PromQL has them: \x and octal ones are bytes, which together must be UTF-8, and only the quote
+ * that encloses a string may be escaped in it. A string in backticks is taken as it is.
+ */
 function unquote(text: string, node: SyntaxNode): string {
   const source = sourceOf(text, node)
+  const quoteMark = source[0]
   const body = source.slice(1, -1)
-  if (source.startsWith('`')) return body
-  const sequence = /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|([\s\S]?))/g
-  return body.replace(sequence, (_, hex, short, long, octal, simple, offset: number) => {
-    const code = hex ?? short ?? long
-    const point =
-      code !== undefined ? Number.parseInt(code, 16) : octal !== undefined ? Number.parseInt(octal, 8) : -1
-    if (point > 0x10ffff) throw badSelector(text, node.from + 1 + offset, 'the escape names no character')
-    if (point >= 0) return String.fromCodePoint(point)
-    const known = SIMPLE_ESCAPES[simple]
-    if (known === undefined) {
-      throw badSelector(text, node.from + 1 + offset, `"\\${simple}" is no escape; write a backslash as \\\\`)
+  if (quoteMark === '`') return body
+  const sequence = /\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([\s\S]?))|[^\\]+/g
+  let result = ''
+  let bytes: number[] = []
+  let bytesAt = 0
+  const refuse = (offset: number, reason: string): Error => badSelector(text, node.from + 1 + offset, reason)
+  const takeBytes = (): void => {
+    if (bytes.length === 0) return
+    try {
+      result += new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes))
+    } catch {
+      throw refuse(bytesAt, 'the escaped bytes are no UTF-8')
     }
-    return known
-  })
+    bytes = []
+  }
+  for (const match of body.matchAll(sequence)) {
+    const [whole, hex, octal, short, long, simple] = match
+    const byte = hex !== undefined ? Number.parseInt(hex, 16) : octal ? Number.parseInt(octal, 8) : -1
+    if (byte > 255) throw refuse(match.index, 'an octal escape ends at \\377')
+    if (byte >= 0) {
+      if (bytes.length === 0) bytesAt = match.index
+      bytes.push(byte)
+      continue
+    }
+    takeBytes()
+    const code = short ?? long
+    if (code !== undefined) {
+      const point = Number.parseInt(code, 16)
+      if (point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
+        throw refuse(match.index, 'the escape names no character')
+      result += String.fromCodePoint(point)
+    } else if (simple === undefined) result += whole
+    else {
+      const known = simple === quoteMark ? simple : SIMPLE_ESCAPES[simple]
+      if (known === undefined)
+        throw refuse(match.index, `"\\${simple}" is no escape; write a backslash as \\\\`)
+      result += known
+    }
+  }
+  takeBytes()
+  return result
 }
 
 function quote(text: string): string {

@@ -3,9 +3,11 @@ import { z } from 'zod'
 // Bounds keep a statement's parameters inside the 16 KiB that an HTTP request line may have on the way to the store.
 const text = (maxLength: number) => z.string().max(maxLength)
 
-export const typeParameter = text(300).describe(
-  'profile type: process_cpu:cpu:nanoseconds:cpu:nanoseconds or an unambiguous part of it, such as cpu',
-)
+export const typeParameter = text(300)
+  .default('')
+  .describe(
+    'profile type: process_cpu:cpu:nanoseconds:cpu:nanoseconds or an unambiguous part of it, such as cpu; not needed when the selector has a metric name',
+  )
 export const selectorParameter = text(4096)
   .default('{}')
   .describe('PromQL vector selector, such as {service_name="api"}')

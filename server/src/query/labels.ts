@@ -4,7 +4,7 @@ import { selectSampleLabelNames, selectSampleLabelValues } from '../storage/sele
 import { isSampleLabel, sampleLabelName } from '../storage/select/statement.ts'
 import { selectLabelNames, selectLabelValues } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
-import { type RangeInput, resolveMatchers, resolveRange } from './selection.ts'
+import { type RangeInput, resolveTypes } from './selection.ts'
 
 const maxValues = 10_000
 
@@ -19,7 +19,8 @@ export async function queryLabels(
   signal: AbortSignal | undefined,
 ): Promise<{ labels: string[]; sampleLabels: string[] }> {
   const usage: ReadUsage = { rowsRead: 0, bytesRead: 0 }
-  const scope = scopeOf(context, tenant, input)
+  const scope = await resolveTypes(context, tenant, input, usage, signal)
+  if (scope === null) return { labels: [], sampleLabels: [] }
   const [rows, sampleRows] = await Promise.all([
     context.reader.rows<[string]>(selectLabelNames(scope), usage, signal),
     context.reader.rows<[string]>(selectSampleLabelNames(scope), usage, signal),
@@ -39,19 +40,11 @@ export async function queryLabelValues(
   signal: AbortSignal | undefined,
 ): Promise<{ values: string[]; omitted: number }> {
   const usage: ReadUsage = { rowsRead: 0, bytesRead: 0 }
-  const scope = scopeOf(context, tenant, input)
+  const scope = await resolveTypes(context, tenant, input, usage, signal)
+  if (scope === null) return { values: [], omitted: 0 }
   const statement = isSampleLabel(input.name)
     ? selectSampleLabelValues(scope, sampleLabelName(input.name), maxValues)
     : selectLabelValues(scope, input.name, maxValues)
   const rows = await context.reader.rows<[value: string, count: number]>(statement, usage, signal)
   return { values: rows.map(([value]) => value), omitted: (rows[0]?.[1] ?? 0) - rows.length }
-}
-
-function scopeOf(context: QueryContext, tenant: string, input: RangeInput & { query: string }) {
-  return {
-    tenant,
-    types: [],
-    range: resolveRange(input, context.now()),
-    matchers: resolveMatchers(input.query),
-  }
 }

@@ -2,7 +2,7 @@ import { type ProfileType, parseProfileTypeId, type ValueKind, valueKindOf } fro
 import type { ReadUsage } from '../storage/select/reader.ts'
 import { selectTypes } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
-import { type RangeInput, resolveMatchers, resolveRange } from './selection.ts'
+import { type RangeInput, resolveTypes } from './selection.ts'
 
 export interface ProfileTypeInfo {
   id: string
@@ -22,12 +22,8 @@ export async function queryProfileTypes(
   signal: AbortSignal | undefined,
 ): Promise<{ types: ProfileTypeInfo[] }> {
   const usage: ReadUsage = { rowsRead: 0, bytesRead: 0 }
-  const scope = {
-    tenant,
-    types: [],
-    range: resolveRange(input, context.now()),
-    matchers: resolveMatchers(input.query),
-  }
+  const scope = await resolveTypes(context, tenant, input, usage, signal)
+  if (scope?.types.length !== 0) return { types: (scope?.types ?? []).map(id => describeType(id)) }
   const rows = await context.reader.rows<[string]>(selectTypes(scope), usage, signal)
   return { types: rows.map(([id]) => describeType(id)) }
 }

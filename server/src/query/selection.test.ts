@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { resolveMatchers, resolveRange } from './selection.ts'
+import { resolveRange } from './selection.ts'
 import { chooseStep } from './series.ts'
 
 const now = 1_700_000_000_500
@@ -28,10 +28,6 @@ test.each([
   ['now', '9999999999999'],
 ])('%s to %s is refused', (from, to) => {
   expect(() => resolveRange({ from, to }, now)).toThrow(expect.objectContaining({ code: 'BAD_TIME' }))
-})
-
-test('the metric name of a selector says nothing', () => {
-  expect(resolveMatchers('process_cpu{a="b"}')).toEqual([{ name: 'a', op: '=', value: 'b' }])
 })
 
 test.each([

@@ -1,10 +1,10 @@
-import { matchProfileType, parseProfileTypeId, parseSelector, parseTime, valueKindOf } from '@strobe/profile'
-import { RE2JS } from 're2js'
+import { matchProfileType, parseProfileTypeId, parseTime, valueKindOf } from '@strobe/profile'
 import { CodedError } from '../errors.ts'
 import type { ReadUsage } from '../storage/select/reader.ts'
 import type { LabelMatcher, Scope, SecondRange } from '../storage/select/statement.ts'
 import { selectTypes } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
+import { resolveSelector } from './selector.ts'
 
 export interface RangeInput {
   /** Unix ms, RFC 3339, `now` or `now-15m`. */
@@ -13,13 +13,11 @@ export interface RangeInput {
 }
 
 export interface SelectionInput extends RangeInput {
-  /** A profile type id or an unambiguous part of one. */
+  /** A profile type id or an unambiguous part of one; '' when the selector has a metric name. */
   type: string
   /** PromQL vector selector. */
   query: string
 }
-
-const maxMatchers = 50
 
 /**
  * Whole seconds: samples are stored by the second, so that every table answers for the same profiles. A start relative
@@ -49,33 +47,11 @@ export function resolveRange(input: RangeInput, now: number): SecondRange {
   return { from, to }
 }
 
-/** Throws BAD_SELECTOR and BAD_REGEX. */
-export function resolveMatchers(query: string): LabelMatcher[] {
-  // A type is a parameter of its own; the metric name of a selector says nothing here.
-  const matchers = parseSelector(query).filter(({ name }) => name !== '__name__')
-  if (matchers.length > maxMatchers)
-    throw new CodedError(
-      'BAD_SELECTOR',
-      `the selector has ${matchers.length} matchers, the limit is ${maxMatchers}`,
-    )
-  for (const { op, name, value } of matchers) {
-    if (op !== '=~' && op !== '!~') continue
-    try {
-      RE2JS.compile(value)
-    } catch (error) {
-      throw new CodedError(
-        'BAD_REGEX',
-        `label ${name}: "${value}" is not an RE2 regular expression: ${(error as Error).message}`,
-        { label: name, regex: value },
-      )
-    }
-  }
-  return matchers
-}
-
 /**
- * A scope of one type, found among those that have profiles in the range.
- * Throws TYPE_UNKNOWN and TYPE_AMBIGUOUS with the candidates, and what resolveRange and resolveMatchers throw.
+ * A scope of one type, found among those that have profiles in the range: the one that `type` names, or the
+ * metric name of the selector when `type` is ''. What the selector says of its metric name must fit the type.
+ * Throws TYPE_UNKNOWN and TYPE_AMBIGUOUS with the candidates, BAD_REQUEST when nothing names a type, and what
+ * resolveRange and resolveSelector throw.
  */
 export async function resolveSelection(
   context: QueryContext,
@@ -85,11 +61,44 @@ export async function resolveSelection(
   signal: AbortSignal | undefined,
 ): Promise<Scope & { type: string }> {
   const range = resolveRange(input, context.now())
-  const matchers = resolveMatchers(input.query)
-  const type = isWholeTypeId(input.type)
-    ? input.type
-    : await findType(context, { tenant, range, types: [], matchers }, input.type, usage, signal)
+  const selector = resolveSelector(input.query)
+  const { matchers } = selector
+  const wanted = input.type || selector.metricName
+  if (wanted === '')
+    throw new CodedError(
+      'BAD_REQUEST',
+      'nothing names a profile type: give type=cpu, or a metric name such as process_cpu{...} in the selector',
+    )
+  const type = isWholeTypeId(wanted)
+    ? wanted
+    : await findType(context, { tenant, range, types: [], matchers }, wanted, usage, signal)
+  if (!selector.fitsType(type))
+    throw new CodedError(
+      'BAD_SELECTOR',
+      `the selector says by its metric name that the type is not ${type}; leave the name out, or the type`,
+      { type, selector: input.query.slice(0, 1000) },
+    )
   return { tenant, range, matchers, types: [type], type }
+}
+
+/**
+ * A scope of all types that the metric name of a selector fits; null when it fits none that has profiles in
+ * the range.
+ */
+export async function resolveTypes(
+  context: QueryContext,
+  tenant: string,
+  input: RangeInput & { query: string },
+  usage: ReadUsage,
+  signal: AbortSignal | undefined,
+): Promise<Scope | null> {
+  const selector = resolveSelector(input.query)
+  const range = resolveRange(input, context.now())
+  const scope = { tenant, range, types: [] as string[], matchers: selector.matchers }
+  if (!selector.hasNames) return scope
+  const rows = await context.reader.rows<[string]>(selectTypes(scope), usage, signal)
+  const types = rows.map(([id]) => id).filter(id => selector.fitsType(id))
+  return types.length === 0 ? null : { ...scope, types }
 }
 
 /** A range without profiles has no types to choose from; then the whole tenant's are asked. */

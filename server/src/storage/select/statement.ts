@@ -178,7 +178,8 @@ function matchCondition(
   params: Statement['params'],
 ): string {
   const isRegex = matcher.op === '=~' || matcher.op === '!~'
-  params[param] = isRegex ? `^(?:${matcher.value})$` : matcher.value
+  // As Prometheus 3 has it: anchored at both ends, and a dot takes line breaks too.
+  params[param] = isRegex ? `^(?s:${matcher.value})$` : matcher.value
   switch (matcher.op) {
     case '=':
       return `${column} = {${param}:String}`
