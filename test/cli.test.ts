@@ -48,6 +48,20 @@ test('what is pushed is listed, shown and saved', async () => {
   )
   const json = JSON.parse((await strobe('top', '--json', '-n', '1', ...range)).out) as { total: number }
   expect(json.total).toBe(29_740_000_000)
+  const byFile = await strobe(
+    'query',
+    'cpu{zone="a"}',
+    '--group',
+    'file',
+    '--focus',
+    'calculateFib',
+    ...range,
+  )
+  expect(byFile.err).toMatch(/29\.5 s of 29\.7 s pass through calculateFib \(99\.2 %\)/)
+  expect(byFile.out).toMatch(/^ *SELF\s+SELF%\s+TOTAL\s+TOTAL%\s+FILE$/m)
+  expect(byFile.out).toMatch(/29\.5 s\s+100 %\s+\S*main\.go$/m)
+  const hidden = await strobe('top', '--hide', '^math/big\\.', '-n', '1', ...range)
+  expect(hidden.out.split('\n')[1]).toMatch(/main\.calculateFib$/)
   const out = join(folder, 'x.pb.gz')
   expect(await strobe('query', '-o', out, ...range)).toMatchObject({ code: 0 })
   expect((await stat(out)).size).toBeGreaterThan(1000)
@@ -61,6 +75,7 @@ test.each([
   ['an unknown command', ['nope'], 2, /unknown command/],
   ['a wrong setting', ['server', '--port', '70000'], 2, /--port=70000: more than 65535/],
   ['beyond loopback', ['server', '--listen', '0.0.0.0'], 2, /--insecure/],
+  ['a wrong regex', ['top', '--focus', 'a(b'], 1, /BAD_REGEX: focus: .* at character 1/],
   ['an output without a format', ['query', '-o', 'x.bin'], 2, /does not say which format/],
   ['no server', ['services', '--server', 'http://127.0.0.1:9'], 3, /no server answers/],
 ])('%s: %o ends with %i', async (_name, args, code, message) => {

@@ -44,6 +44,31 @@ export function addRangeOptions(command: Command): Command {
     .option('--to <time>', 'end', 'now')
 }
 
+/** What of the stacks counts, and by what it is summed; undefined is the server's default. */
+export interface ViewOptions {
+  group?: string
+  focus?: string
+  hide?: string
+}
+
+/** --group, --focus and --hide. */
+export function addViewOptions(command: Command): Command {
+  return command
+    .option('--group <by>', 'sum by function, file, line, module, package or label:NAME')
+    .option('--focus <regex>', 'only stacks with a function that matches (RE2), each counted once')
+    .option('--hide <regex>', 'leave matching functions out; their weight goes to the callers')
+}
+
+/** The type to ask for; undefined when the selector has a metric name, which says it. */
+export function typeOf(selector: string, type: string | undefined): string | undefined {
+  return type ?? (/^\s*(\{|$)/.test(selector) ? 'cpu' : undefined)
+}
+
+/** The same as parameters of a request. */
+export function viewParameters({ group, focus, hide }: ViewOptions): Record<string, string | undefined> {
+  return { group, focus, hide }
+}
+
 export function createApiClient(options: ServerOptions, context: Pick<CommandContext, 'env'>): ApiClient {
   const base = readBase(options.server)
   const token = readToken(base, options.tokenFile, context.env)

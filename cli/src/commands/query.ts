@@ -1,17 +1,25 @@
 import { writeFile } from 'node:fs/promises'
 import { formatValue } from '@strobe/profile'
 import type { Command } from 'commander'
-import { addRangeOptions, addServerOptions, createApiClient } from '../api-client.ts'
+import {
+  addRangeOptions,
+  addServerOptions,
+  addViewOptions,
+  createApiClient,
+  type ServerOptions,
+  typeOf,
+  type ViewOptions,
+  viewParameters,
+} from '../api-client.ts'
 import { CliError, type CommandContext, exitCodes } from '../command.ts'
+import { type FunctionsAnswer, printFunctions } from '../function-table.ts'
 import { withElapsed } from '../progress.ts'
 import { formatTable } from '../table.ts'
 
-interface Options {
-  server: string
-  json?: boolean
+interface Options extends ViewOptions, ServerOptions {
   from: string
   to: string
-  type: string
+  type?: string
   by: string
   output?: string
   format?: string
@@ -30,10 +38,14 @@ const formatOfName: [RegExp, string][] = [
 ]
 
 export function configure(command: Command, context: CommandContext): void {
-  addRangeOptions(addServerOptions(command, context))
+  addViewOptions(addRangeOptions(addServerOptions(command, context)))
     .argument('[selector]', 'series to take, such as {service_name="api"}', '{}')
-    .option('--type <type>', 'profile type', 'cpu')
-    .option('--by <labels>', 'labels to list by, comma-separated', 'service_name')
+    .option('--type <type>', 'profile type; cpu, unless the selector names one, as in memory{...}')
+    .option(
+      '--by <labels>',
+      'labels to list by, comma-separated, without --output, --group, --focus and --hide',
+      'service_name',
+    )
     .option(
       '-o, --output <file>',
       'save as one profile: .pb.gz, .folded, .speedscope.json or .json; - is standard output',
@@ -41,8 +53,16 @@ export function configure(command: Command, context: CommandContext): void {
     .option('--format <format>', 'pprof, folded, speedscope or json, when the name does not tell')
     .action(async (selector: string, options: Options) => {
       const client = createApiClient(options, context)
-      const selection = { type: options.type, query: selector, from: options.from, to: options.to }
+      const type = typeOf(selector, options.type)
+      const selection = { type, query: selector, from: options.from, to: options.to }
+      const view = viewParameters(options)
       if (options.output === undefined && options.format === undefined) {
+        if (Object.values(view).some(value => value !== undefined)) {
+          const answer = await client.get<FunctionsAnswer>('functions', { ...selection, ...view, limit: 20 })
+          if (options.json) context.print(JSON.stringify(answer, null, 2))
+          else printFunctions(context, answer, options)
+          return
+        }
         const answer = await client.get<SeriesAnswer>('series', { ...selection, by: options.by })
         context.print(
           options.json ? JSON.stringify(answer, null, 2) : formatSeries(answer, options.by, context.width),
@@ -59,7 +79,7 @@ export function configure(command: Command, context: CommandContext): void {
       const bytes = await withElapsed(
         context,
         'reading profiles',
-        client.getBytes('profile', { ...selection, format }),
+        client.getBytes('profile', { ...selection, ...view, format }),
       )
       if (output === '-') {
         process.stdout.write(bytes)
