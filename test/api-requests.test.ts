@@ -205,6 +205,7 @@ test('the document of the API lists every route', async () => {
   const { openapi, paths } = body as { openapi: string; paths: Record<string, object> }
   expect(openapi).toBe('3.1.0')
   expect(Object.keys(paths).sort()).toEqual([
+    '/admin/backups',
     '/admin/keys',
     '/admin/keys/{id}',
     '/admin/tenants',
