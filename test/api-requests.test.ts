@@ -145,10 +145,11 @@ test('services say instances, versions and cores', async () => {
 test('labels and their values', async () => {
   expect((await server.get('labels', range)).body).toEqual({
     labels: ['host_name', 'service_name', 'service_version'],
+    sampleLabels: [],
   })
   expect(
     (await server.get('labels/host_name/values', { ...range, query: '{service_name="web"}' })).body,
-  ).toEqual({ values: ['h1'] })
+  ).toEqual({ values: ['h1'], omitted: 0 })
 })
 
 test('a series by host has a line for each, and nulls where nothing reported', async () => {
