@@ -7,7 +7,9 @@ import { promisify } from 'node:util'
 import { readConfig } from '@strobe/server'
 import { type RunningServer, runServer } from '@strobe/server/main'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { IngestClient } from '../agent/src/ship/ingest-client.ts'
 import { readConformance } from './api-server.ts'
+import { makeBatch } from './ingest-process.ts'
 
 const dataDir = mkdtempSync(join(tmpdir(), 'strobe-tenants-'))
 let server: RunningServer
@@ -155,6 +157,30 @@ test('the token of the machine is for its user alone; probes need no key, metric
   expect([await status('healthz'), await status('readyz')]).toEqual([200, 200])
   expect([await status('metrics'), await status('metrics', 'globex read')]).toEqual([401, 403])
   expect(await status('metrics', 'default read')).toBe(200)
+})
+
+test('agents send the key with every call, over gRPC', async () => {
+  const send = async (key: string) => {
+    const client = new IngestClient(server.grpcAddress, 10_000, () => tokens[key] ?? '')
+    const batch = makeBatch(1)
+    batch.batchId = Buffer.from(key.padEnd(16, '.').slice(0, 16))
+    const written = await client.write(batch)
+    client.close()
+    return written.ok
+      ? 'stored'
+      : `${written.failure.code} ${written.failure.isRetryable ? 'again' : 'never'}`
+  }
+  expect(await send('')).toBe('UNAUTHENTICATED again')
+  expect(await send('acme read')).toBe('FORBIDDEN again')
+  expect(await send('globex ingest')).toBe('stored')
+  const services = async (key: string) =>
+    ((await call('GET', `services?${range}`, tokens[key]!)).body.services as { name: string }[]).map(
+      one => one.name,
+    )
+  expect([await services('globex admin'), await services('acme admin')]).toEqual([
+    ['api', 'globex-api'],
+    ['acme-api'],
+  ])
 })
 
 test('the CLI administers the server of its folder without a key, and others with one', async () => {

@@ -3,6 +3,8 @@ import { AgentError } from './errors.ts'
 
 export interface AgentConfig {
   server: string
+  /** '' for none: then STROBE_TOKEN has the key, or there is none. */
+  tokenFile: string
   output: 'server' | 'pipe'
   isAttached: boolean
   rateHz: number
@@ -53,6 +55,12 @@ export const agentOptions: AgentOption[] = [
     ...{ key: 'server', flag: 'server', variable: 'STROBE_SERVER', type: 'string', unit: '' },
     default: '127.0.0.1:4041',
     sentence: 'Host and gRPC port of the server that profiles are sent to.',
+  },
+  {
+    ...{ key: 'tokenFile', flag: 'token-file', variable: 'STROBE_TOKEN_FILE', type: 'string', unit: '' },
+    default: '',
+    sentence:
+      'File with the key for a server that asks for one, role ingest; read again every 30 seconds. STROBE_TOKEN may hold the key itself.',
   },
   {
     ...{ key: 'output', flag: 'output', variable: 'STROBE_AGENT_OUTPUT', type: 'string', unit: '' },

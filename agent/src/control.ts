@@ -5,6 +5,8 @@ import type { Readable } from 'node:stream'
 export interface ControlMessage {
   /** Profile this process and its descendants from now on. */
   target?: number
+  /** The key to send to the server from now on; '' for none. Not in the environment or in a flag, where others read it. */
+  token?: string
 }
 
 /** Reads control messages; the end of the input, also by the death of the parent, means stop. */
@@ -24,8 +26,11 @@ export function readControl(
 
 function parseControl(line: string): ControlMessage | null {
   try {
-    const { target } = JSON.parse(line) as ControlMessage
-    return Number.isSafeInteger(target) && target! > 0 ? { target: target! } : null
+    const { target, token } = JSON.parse(line) as ControlMessage
+    return {
+      ...(Number.isSafeInteger(target) && target! > 0 ? { target: target! } : {}),
+      ...(typeof token === 'string' && /^\S*$/.test(token) ? { token } : {}),
+    }
   } catch {
     return null
   }

@@ -1,5 +1,7 @@
 /** Every code the agent fails with and its line in docs/errors.md. */
 export const agentErrors = {
+  TOKEN_UNREADABLE:
+    'The file with the key for the server cannot be read or holds none; the message names it.',
   OPTION_INVALID: 'A setting cannot be read; the message names the flag and what it takes.',
   HANDLES_INVALID: 'The agent was started without its launcher, or by one of another version.',
   LAUNCHER_MISSING: 'The launcher is not built; `npm run setup` says what it needs.',

@@ -8,6 +8,7 @@ import type { ControlMessage } from './control.ts'
 import { AgentError } from './errors.ts'
 import { describeFailedChecks, type HostCheckReport, launcherPath, runHostCheck } from './host-check.ts'
 import { type EndMessage, PipeDecoder, pipeMessageType, type ReadyMessage } from './ship/pipe-protocol.ts'
+import { readAgentToken } from './token.ts'
 
 export interface StartAgentOptions {
   /** What differs from the defaults and from STROBE_* variables. */
@@ -18,6 +19,8 @@ export interface StartAgentOptions {
   reportsWithoutProfiling: boolean
   /** Windows, when config.output is 'pipe'. */
   onBatch?: (batch: WriteRequest) => void
+  /** The key for the server, '' for none; asked again every 30 s. When absent: of config.tokenFile or the environment. */
+  readToken?: () => string
   /** Lines of the agent's log. */
   onLog: (line: string) => void
 }
@@ -42,6 +45,9 @@ export interface AgentHandle {
   stop(): Promise<AgentEnd>
 }
 
+/** How soon a new key in the same file is used. */
+const tokenPollMs = 30_000
+
 const mainPath = fileURLToPath(new URL('./main.ts', import.meta.url))
 const nobody = 65534
 const logTailBytes = 4096
@@ -55,6 +61,8 @@ export function startAgent(options: StartAgentOptions): AgentHandle {
     current = process
     if (isStopping) process.stop()
   })
+  const tokens = setInterval(() => current?.sendToken(), tokenPollMs)
+  tokens.unref()
   const ready = started.then(({ message }) => message)
   // Also told by `ended`; a caller that only waits for that must not die of an unhandled rejection.
   ready.catch(() => {})
@@ -64,6 +72,7 @@ export function startAgent(options: StartAgentOptions): AgentHandle {
   )
   ended.then(() => {
     hasEnded = true
+    clearInterval(tokens)
   })
   return {
     ready,
@@ -148,14 +157,18 @@ class AgentProcess {
   readonly ready: Promise<ReadyMessage>
   readonly ended: Promise<AgentEnd>
   readonly #child: ChildProcess
+  readonly #options: StartAgentOptions
+  #token = ''
   #logTail = ''
 
   constructor(command: string[], env: NodeJS.ProcessEnv, options: StartAgentOptions) {
     const child = spawn(command[0]!, command.slice(1), { env, stdio: ['pipe', 'pipe', 'pipe'] })
     this.#child = child
+    this.#options = options
     // A write to an agent that just ended: its end is told by `ended`.
     child.stdin!.on('error', () => {})
     this.#readLog(child, options.onLog)
+    this.sendToken()
 
     let end: EndMessage | null = null
     const decoder = new PipeDecoder()
@@ -189,6 +202,20 @@ class AgentProcess {
 
   send(message: ControlMessage): void {
     if (this.#child.stdin!.writable) this.#child.stdin!.write(`${JSON.stringify(message)}\n`)
+  }
+
+  /** Hands the key on when it is another than before. */
+  sendToken(): void {
+    const { config, readToken, onLog } = this.#options
+    try {
+      const file = config.tokenFile ?? process.env.STROBE_TOKEN_FILE ?? ''
+      const token = readToken ? readToken() : readAgentToken(file, process.env)
+      if (token === this.#token) return
+      this.#token = token
+      this.send({ token })
+    } catch (error) {
+      onLog((error as Error).message)
+    }
   }
 
   stop(): void {

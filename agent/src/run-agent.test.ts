@@ -191,3 +191,15 @@ test('a flag wins over its variable, the variable over the default', () => {
     windowMs: 10_000,
   })
 })
+
+test('the key comes from the process that started the agent, and may change', async () => {
+  const server = await startTestServer()
+  const agent = start({ server: server.address, output: 'server' }, { reason: 'a test' })
+  agent.input.write('{"token":"first-key"}\n')
+  await vi.waitFor(() => expect(server.authorizations).toContain('Bearer first-key'))
+  agent.input.write('{"token":"second-key"}\n')
+  await vi.waitFor(() => expect(server.authorizations.at(-1)).toBe('Bearer second-key'))
+  agent.stop()
+  await agent.ended
+  server.stop()
+})

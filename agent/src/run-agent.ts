@@ -24,6 +24,7 @@ import { Shipper } from './ship/shipper.ts'
 import type { Sink } from './ship/sink.ts'
 import { Spool } from './ship/spool.ts'
 import type { Debuginfod } from './symbols/debuginfod.ts'
+import { readAgentToken } from './token.ts'
 
 export interface AgentParts {
   config: AgentConfig
@@ -47,14 +48,20 @@ export async function runAgent(parts: AgentParts): Promise<void> {
   const health = new Health(parts)
   // A parent that died no longer reads: its death is told by the end of stdin.
   output.on('error', () => stop.abort())
+  // Whoever started this agent may read a file that this user may not: it sends the key.
+  let token = config.isAttached ? '' : readAgentToken(config.tokenFile, process.env)
   if (config.isAttached)
     readControl(
       parts.input,
-      message => message.target !== undefined && target.setRoot(message.target),
+      message => {
+        if (message.target !== undefined) target.setRoot(message.target)
+        if (message.token !== undefined) token = message.token
+      },
       () => stop.abort(),
     )
 
-  const client = config.output === 'server' ? new IngestClient(config.server, config.callTimeoutMs) : null
+  const client =
+    config.output === 'server' ? new IngestClient(config.server, config.callTimeoutMs, () => token) : null
   const sink = client ? await openShipper(client, config, metrics, log, health) : new PipeSink(output)
   const relabel = await openRelabel(config.relabelFile)
   const profiler =
@@ -64,7 +71,14 @@ export async function runAgent(parts: AgentParts): Promise<void> {
     counters: { ...profiler?.counters(), ...metrics.snapshot() },
   })
   const heartbeats = client
-    ? runHeartbeats({ client, facts, intervalMs: config.heartbeatMs, metrics, signal: stop.signal })
+    ? runHeartbeats({
+        client,
+        facts,
+        intervalMs: config.heartbeatMs,
+        metrics,
+        onFailure: failure => log.warn({ server: config.server, failure }, 'the server takes no reports'),
+        signal: stop.signal,
+      })
     : Promise.resolve()
 
   const reason = 'reason' in parts.profiler ? parts.profiler.reason : ''

@@ -44,15 +44,22 @@ export async function runHeartbeats(options: {
   facts: () => HeartbeatFacts
   intervalMs: number
   metrics: AgentMetrics
+  /** Told when reports start to fail, and when they fail for another reason. */
+  onFailure: (message: string) => void
   signal: AbortSignal
 }): Promise<void> {
   let intervalMs = options.intervalMs
+  let failure = ''
   while (!options.signal.aborted) {
     const result = await options.client.heartbeat(buildHeartbeat(options.facts()))
-    if (!result.ok) options.metrics.add('heartbeats_failed')
+    if (!result.ok) {
+      options.metrics.add('heartbeats_failed')
+      if (result.failure.code !== failure) options.onFailure(result.failure.message)
+    }
     // A server may slow agents down or ask for detail, within reason: 1 s to 10 min.
     else if (result.response.heartbeatIntervalMs > 0)
       intervalMs = Math.min(Math.max(result.response.heartbeatIntervalMs, 1000), 600_000)
+    failure = result.ok ? '' : result.failure.code
     await delay(intervalMs, undefined, { signal: options.signal }).catch(() => {})
   }
 }

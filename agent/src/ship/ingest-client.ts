@@ -10,6 +10,8 @@ import {
 
 export interface CallFailure {
   message: string
+  /** The server's error code, else the status of the call. */
+  code: string
   /** False: the server will never take this message. */
   isRetryable: boolean
   /** What the server asked to wait, 0 when it did not say. */
@@ -22,9 +24,11 @@ export type CallResult<T> = { ok: true; response: T } | { ok: false; failure: Ca
 export class IngestClient {
   readonly #client: Client
   readonly #callTimeoutMs: number
+  readonly #token: () => string
 
-  /** address: host:port, without TLS. */
-  constructor(address: string, callTimeoutMs: number) {
+  /** address: host:port, without TLS. token: the key to send, '' for none. */
+  constructor(address: string, callTimeoutMs: number, token: () => string = () => '') {
+    this.#token = token
     this.#client = new Client(address, credentials.createInsecure(), {
       'grpc.max_reconnect_backoff_ms': 5000,
       'grpc.max_receive_message_length': 4 * 1024 * 1024,
@@ -49,13 +53,16 @@ export class IngestClient {
     request: MessageShape<I>,
     timeoutMs: number,
   ): Promise<CallResult<MessageShape<O>>> {
+    const metadata = new Metadata()
+    const token = this.#token()
+    if (token !== '') metadata.set('authorization', `Bearer ${token}`)
     return new Promise(resolve => {
       this.#client.makeUnaryRequest(
         `/${ProfileIngest.typeName}/${method.name}`,
         message => Buffer.from(toBinary(method.input, message)),
         bytes => fromBinary(method.output, bytes),
         request,
-        new Metadata(),
+        metadata,
         { deadline: Date.now() + timeoutMs },
         (error, response) => {
           if (!error && response) resolve({ ok: true, response })
@@ -69,12 +76,23 @@ export class IngestClient {
 // A wrong key, a wrong address or an old server can be mended while the batch waits; a bad batch cannot.
 const finalCodes = new Set<number>([status.INVALID_ARGUMENT, status.OUT_OF_RANGE])
 
+/** grpc-js itself refuses a message over the server's limit, with the status of a full queue. */
+const tooLarge = /larger than max/i
+
 function describeFailure(error: ServiceError | null): CallFailure {
-  if (!error) return { message: 'the server answered nothing', isRetryable: true, retryAfterMs: 0 }
+  if (!error)
+    return {
+      message: 'the server answered nothing',
+      code: 'NO_ANSWER',
+      isRetryable: true,
+      retryAfterMs: 0,
+    }
+  const told = String(error.metadata?.get('strobe-error-code')[0] ?? '')
   const asked = Number(error.metadata?.get('strobe-retry-after-ms')[0] ?? 0)
   return {
     message: `${status[error.code] ?? error.code}: ${error.details}`,
-    isRetryable: !finalCodes.has(error.code),
+    code: /^[A-Z][A-Z_]{1,40}$/.test(told) ? told : (status[error.code] ?? 'UNKNOWN'),
+    isRetryable: !finalCodes.has(error.code) && !(told === '' && tooLarge.test(error.details)),
     // An hour is the most an agent will believe.
     retryAfterMs: Number.isFinite(asked) ? Math.min(Math.max(asked, 0), 3_600_000) : 0,
   }

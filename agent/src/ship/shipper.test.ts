@@ -103,6 +103,20 @@ test('what a stopped agent could not send comes from its next start, in order', 
   expect(await files()).toEqual([])
 })
 
+test('each reason is told once, in the words of the server', async () => {
+  const limited = { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 1, errorCode: 'RATE_LIMITED' }
+  const server = await startServer([
+    limited,
+    limited,
+    { code: status.UNAUTHENTICATED, errorCode: 'UNAUTHENTICATED' },
+  ])
+  const { shipper, metrics, states, close } = await startShipper(server.address)
+  await shipper.put(batch(1))
+  await vi.waitFor(() => expect(metrics.get('batches_sent')).toBe(1))
+  await close()
+  expect(states).toEqual(['RESOURCE_EXHAUSTED: by the test', 'UNAUTHENTICATED: by the test', ''])
+})
+
 test('a full spool drops the oldest batches and counts them', async () => {
   const server = await startServer([])
   server.stop()
@@ -149,6 +163,7 @@ test('heartbeats tell state, counters and checks', async () => {
   }
   const running = runHeartbeats({
     ...{ client, facts: () => facts, intervalMs: 20, metrics: new AgentMetrics(), signal: stop.signal },
+    onFailure: () => {},
   })
   await vi.waitFor(() => expect(server.heartbeats.length).toBeGreaterThan(1))
   stop.abort()

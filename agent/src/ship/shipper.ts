@@ -12,7 +12,7 @@ export interface ShipperOptions {
   spool: Spool
   backOff: BackOff
   metrics: AgentMetrics
-  /** Told once when sending starts to fail ('...') and once when it works again (''). */
+  /** Told when sending starts to fail ('...'), when it fails for another reason, and when it works again (''). */
   onState: (failure: string) => void
 }
 
@@ -93,23 +93,24 @@ export class Shipper implements Sink {
       if (result.response.duplicate) metrics.add('batches_duplicate')
       await spool.remove(next.entry)
       backOff.reset()
-      this.#setFailure('')
+      this.#setFailure('', '')
       return 0
     }
     if (!result.failure.isRetryable) {
       metrics.add('batches_dropped_refused')
       await spool.remove(next.entry)
-      this.#setFailure(`the server refused a batch: ${result.failure.message}`)
+      this.#setFailure(`the server refused a batch: ${result.failure.message}`, result.failure.code)
       return 0
     }
     metrics.add('batches_retried')
-    this.#setFailure(result.failure.message)
+    this.#setFailure(result.failure.message, result.failure.code)
     return backOff.next(result.failure.retryAfterMs)
   }
 
-  #setFailure(failure: string): void {
-    if ((failure === '') !== (this.#failure === '')) this.#options.onState(failure)
-    this.#failure = failure
+  /** code: '' for none. The same reason in other words, such as another time to wait, is not told again. */
+  #setFailure(failure: string, code: string): void {
+    if (code !== this.#failure) this.#options.onState(failure)
+    this.#failure = code
   }
 }
 

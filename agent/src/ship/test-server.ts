@@ -11,7 +11,7 @@ import {
 } from '@strobe/proto'
 
 /** What the server does with the next call: answer, fail with a status, or store and lose the answer. */
-export type Move = 'ok' | 'lose' | { code: status; retryAfterMs?: number }
+export type Move = 'ok' | 'lose' | { code: status; retryAfterMs?: number; errorCode?: string }
 
 /** A real gRPC server on a free port that keeps batches by id, like the ledger of the real one. */
 export async function startTestServer(moves: Move[] = [], port = 0) {
@@ -19,6 +19,8 @@ export async function startTestServer(moves: Move[] = [], port = 0) {
   const batches: WriteRequest[] = []
   const calls: { atMs: number; id: string }[] = []
   const heartbeats: HeartbeatRequest[] = []
+  /** Of each report; '' without. */
+  const authorizations: string[] = []
   const server = new Server()
   const serialize = (bytes: Uint8Array) => Buffer.from(bytes)
   const write: handleUnaryCall<Buffer, Uint8Array> = (call, answer) => {
@@ -29,6 +31,7 @@ export async function startTestServer(moves: Move[] = [], port = 0) {
     if (typeof move === 'object') {
       const metadata = new Metadata()
       if (move.retryAfterMs) metadata.set('strobe-retry-after-ms', String(move.retryAfterMs))
+      if (move.errorCode) metadata.set('strobe-error-code', move.errorCode)
       answer({ code: move.code, details: 'by the test', metadata })
       return
     }
@@ -38,6 +41,7 @@ export async function startTestServer(moves: Move[] = [], port = 0) {
     if (move === 'ok') answer(null, toBinary(WriteResponseSchema, create(WriteResponseSchema, { duplicate })))
   }
   const heartbeat: handleUnaryCall<Buffer, Uint8Array> = (call, answer) => {
+    authorizations.push(String(call.metadata.get('authorization')[0] ?? ''))
     heartbeats.push(fromBinary(HeartbeatRequestSchema, call.request))
     answer(null, toBinary(HeartbeatResponseSchema, create(HeartbeatResponseSchema, {})))
   }
@@ -78,6 +82,7 @@ export async function startTestServer(moves: Move[] = [], port = 0) {
     batches,
     calls,
     heartbeats,
+    authorizations,
     stop: () => server.forceShutdown(),
   }
 }

@@ -87,6 +87,8 @@ async function startHostAgent(
     config: { server: server.grpcAddress, rateHz: Number(options.rate), spoolDir: join(dataDir, 'spool') },
     elevate: context.isTerminal ? 'ask' : 'quietly',
     reportsWithoutProfiling: true,
+    // The server's own token is another after each of its starts.
+    readToken: () => context.env.STROBE_TOKEN ?? readLocalToken(new URL(server.url), dataDir),
     onLog: line => {
       // The agent logs in JSON; what is worth a line here is a warning.
       if (/"level":(40|50|60)/.test(line)) context.note(`agent: ${messageOf(line)}`)
