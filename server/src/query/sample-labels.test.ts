@@ -7,7 +7,7 @@ let store: ValuesStore
 beforeAll(async () => {
   store = await openValues()
 }, 60_000)
-afterAll(() => store.close())
+afterAll(() => store?.close(), 60_000)
 const sets = {
   7: { labels: { thread: 'main' }, units: {} },
   8: { labels: { thread: 'worker', bytes: '4611686018427387905' }, units: { bytes: 'bytes' } },

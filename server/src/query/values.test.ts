@@ -7,7 +7,7 @@ let store: ValuesStore
 beforeAll(async () => {
   store = await openValues()
 }, 60_000)
-afterAll(() => store.close())
+afterAll(() => store?.close(), 60_000)
 beforeEach(() => store.nextTenant())
 
 describe('a counter', () => {

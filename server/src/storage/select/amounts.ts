@@ -123,12 +123,14 @@ function amountSource(
           : 'toUInt32(intDiv(toUnixTimestamp(time), {step:UInt32}) * {step:UInt32}) AS step, '
       return `SELECT ${columns}sum(value) AS amount FROM (SELECT ${stepColumn}series_id, stack_id, labelset_id, toInt128(value) AS value FROM ${fromTable('samples', scope.range)}${where()})${grouped()}`
     }
-    case 'gauge':
+    case 'gauge': {
+      const held = levelSource(scope, step, params)
       return `SELECT ${columns}sum(intDiv(weighed, profiles)) AS amount FROM (
           SELECT ${columns}profiles, sum(toInt128(value) * seconds) AS weighed
-          FROM (SELECT series_id, time, stack_id, labelset_id, value FROM ${fromTable('samples', scope.range, 'wide')}${where()}) AS s
-          INNER JOIN (SELECT series_id, toDateTime(second) AS time, step, profiles, seconds FROM (${levelSource(scope, step, params)})) AS l USING (series_id, time)
+          FROM (SELECT series_id, time, stack_id, labelset_id, value FROM ${fromTable('samples', scope.range, 'held')}${where()}) AS s
+          INNER JOIN (SELECT series_id, toDateTime(second) AS time, step, profiles, seconds FROM (${held})) AS l USING (series_id, time)
           ${grouped(['profiles'])})${grouped()}`
+    }
     case 'cumulative': {
       const marks = `SELECT mark.1 AS series_id, toDateTime(mark.2) AS time, mark.3 AS step, mark.4 AS life, mark.5 AS sign FROM (SELECT arrayJoin(marks) AS mark)`
       // One value per stack and label set of a second: of profiles of one second the highest is the last.

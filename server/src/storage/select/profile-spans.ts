@@ -42,10 +42,11 @@ const isInRange = 'second >= {from:UInt32} AND second < {to:UInt32}'
 /**
  * SQL: one row per level and step that it reaches into, inside the range. Columns: service, series_id, second,
  * step, profiles (in that second), total (their sum), seconds, begin, end, and the counts of samples.
- * step: null for one row per level.
+ * step: null for one row per level. Adds heldFrom to params: levels that began before it have ended.
  */
 export function levelSource(scope: Scope, step: number | null, params: Statement['params']): string {
   widen(scope, params, 2 * holdSeconds)
+  params.heldFrom = Math.max(0, scope.range.from - holdSeconds)
   const lasts = `multiIf(after > 0 AND after - second <= ${holdSeconds}, after - second,
       duration > 0, least(intDiv(duration + 999999999, 1000000000), ${holdSeconds}),
       before > 0 AND second - before <= ${holdSeconds}, second - before, ${loneHoldSeconds})`

@@ -33,6 +33,10 @@ export interface Scope {
   matchers: LabelMatcher[]
 }
 
+type Width = 'wide' | 'held'
+
+const edges = { range: ['from', 'to'], wide: ['wideFrom', 'wideTo'], held: ['heldFrom', 'to'] } as const
+
 export type TimedTable = 'samples' | 'profiles' | 'totals_1m'
 export type UntimedTable =
   | 'series'
@@ -45,16 +49,17 @@ export type UntimedTable =
 
 /**
  * `TABLE WHERE tenant = ...` and, for tables with a time, the range; continue with ` AND ...`.
- * `wide` reads between the parameters wideFrom and wideTo, for profiles around the range.
+ * wide: between the parameters wideFrom and wideTo, for profiles around the range; held: from heldFrom on, for what
+ * reaches into it.
  */
-export function fromTable(table: TimedTable, range: SecondRange, width?: 'wide'): string
+export function fromTable(table: TimedTable, range: SecondRange, width?: Width): string
 export function fromTable(table: UntimedTable): string
-export function fromTable(table: TimedTable | UntimedTable, range?: SecondRange, width?: 'wide'): string {
+export function fromTable(table: TimedTable | UntimedTable, range?: SecondRange, width?: Width): string {
   const base = `${table} WHERE tenant = {tenant:String}`
   if (table !== 'samples' && table !== 'profiles' && table !== 'totals_1m') return base
   if (!range) throw new TypeError(`${table} is never read without a range of time`)
-  const [from, to] =
-    width === 'wide' ? ['{wideFrom:UInt32}', '{wideTo:UInt32}'] : ['{from:UInt32}', '{to:UInt32}']
+  const [first, last] = edges[width ?? 'range']
+  const [from, to] = [`{${first}:UInt32}`, `{${last}:UInt32}`]
   switch (table) {
     case 'samples':
       return `${base} AND toStartOfHour(time) BETWEEN toStartOfHour(toDateTime(${from})) AND toStartOfHour(toDateTime(${to})) AND time >= toDateTime(${from}) AND time < toDateTime(${to})`

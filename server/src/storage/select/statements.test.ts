@@ -69,9 +69,10 @@ test.each(all)('$name: every table is read for one tenant', ({ statement: { sql,
 
 test.each(all)('$name: samples are read by the hour and the second', ({ statement: { sql } }) => {
   for (const [, after] of sql.matchAll(/\bFROM samples\b(?=(.*))/g)) {
-    const [from, to] = after!.includes('{wideFrom:UInt32}')
-      ? ['{wideFrom:UInt32}', '{wideTo:UInt32}']
-      : ['{from:UInt32}', '{to:UInt32}']
+    const [, first, last] =
+      /time >= toDateTime\(\{(\w+):UInt32\}\) AND time < toDateTime\(\{(\w+):UInt32\}/.exec(after!)!
+    expect(['from to', 'wideFrom wideTo', 'heldFrom to']).toContain(`${first} ${last}`)
+    const [from, to] = [`{${first}:UInt32}`, `{${last}:UInt32}`]
     expect(after).toContain(
       `toStartOfHour(time) BETWEEN toStartOfHour(toDateTime(${from})) AND toStartOfHour(toDateTime(${to}))`,
     )
