@@ -10,6 +10,10 @@ export interface PprofLimits {
   /** UTF-8 bytes of one string. */
   maxStringBytes: number
   maxLabelsPerSample: number
+  /** Of all locations, of all samples: two bytes of a body can name one, which takes up to 44 in memory. */
+  maxLines: number
+  maxSampleLocations: number
+  maxLabels: number
   maxMappings: number
   maxFunctions: number
   maxLocations: number
@@ -22,6 +26,9 @@ export const DEFAULT_PPROF_LIMITS: PprofLimits = {
   maxStrings: 1_000_000,
   maxStringBytes: 65_536,
   maxLabelsPerSample: 64,
+  maxLines: 4_000_000,
+  maxSampleLocations: 32_000_000,
+  maxLabels: 4_000_000,
   maxMappings: 65_536,
   maxFunctions: 1_000_000,
   maxLocations: 1_000_000,

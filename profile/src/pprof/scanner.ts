@@ -181,6 +181,7 @@ export class PprofScanner {
     this.lineOffset = roomyUint32(this.lineOffset, count + 1)
     const { addressHalves, locationMapping, lineOffset } = this
     let { lineFunction, lineNumber } = this
+    const { maxLines } = this.#limits
     ids.reset(count)
     lineOffset[0] = 0
     let lines = 0
@@ -203,6 +204,8 @@ export class PprofScanner {
         } else if (key === 34) {
           const lineEnd = reader.fieldEnd()
           reader.end = lineEnd
+          // As they come: one location may hold all lines of a body.
+          if (lines >= maxLines) checkLimit('line', lines + 1, maxLines, 'maxLines')
           if (lines === lineFunction.length) {
             lineFunction = grown(lineFunction, new Int32Array(2 * lines))
             lineNumber = grown(lineNumber, new Uint32Array(2 * lines))
@@ -300,6 +303,8 @@ export class PprofScanner {
         } else if (key === 26) {
           const end = reader.fieldEnd()
           reader.end = end
+          if (labels.count >= limits.maxLabels)
+            checkLimit('label', labels.count + 1, limits.maxLabels, 'maxLabels')
           labels.read(reader)
           reader.end = sampleEnd
         } else if (key === 8) {
@@ -338,6 +343,9 @@ export class PprofScanner {
     const reader = this.#reader
     const index = this.#locationIndex.find(reader)
     if (index < 0) throw badLocation(sample, reader)
+    const { maxSampleLocations } = this.#limits
+    if (this.lists.filled >= maxSampleLocations)
+      checkLimit('location_id', this.lists.filled + 1, maxSampleLocations, 'maxSampleLocations')
     this.lists.push(index)
   }
 }
