@@ -65,6 +65,8 @@ export function createEngineHttp(open: () => Connection, settings: EngineHttpSet
   // KILL QUERY must come from a connection that is not busy with the statement it ends.
   const control = lane(1)
   const markers = new Set<string>()
+  // What binary inserts need to know of a table: asking again for each would be a second statement.
+  const columnsOf = new Map<string, Column[]>()
 
   async function kill(marker: string): Promise<void> {
     const sql = `KILL QUERY WHERE query LIKE '%${marker}%' AND query NOT LIKE 'KILL%' ASYNC`
@@ -102,13 +104,15 @@ export function createEngineHttp(open: () => Connection, settings: EngineHttpSet
     })
     markers.add(marker)
     try {
+      // It may change a table.
+      if (statement.kind === 'other') columnsOf.clear()
       await (statement.kind === 'insert' ? inserts : queries).use(
         async connection => {
           isRunning = true
           try {
             await withSettings(connection, parsed, async () => {
               if (bodyFile !== '') {
-                await runFileInsert(connection, parsed.sql, bodyFile, marker)
+                await runFileInsert(connection, parsed, bodyFile, marker, columnsOf)
                 finish(response, new Uint8Array(), '')
                 return
               }
@@ -144,6 +148,7 @@ export function createEngineHttp(open: () => Connection, settings: EngineHttpSet
       )
     } finally {
       markers.delete(marker)
+      if (statement.kind === 'other') columnsOf.clear()
       if (bodyFile !== '') await rm(bodyFile, { force: true })
     }
   }
@@ -262,12 +267,18 @@ async function withSettings(
   }
 }
 
+interface Column {
+  name: string
+  type: string
+}
+
 /** The engine's text parser cuts inline binary data, its file function does not. */
 async function runFileInsert(
   connection: Connection,
-  sql: string,
+  { sql, database }: Request,
   file: string,
   marker: string,
+  columnsOf: Map<string, Column[]>,
 ): Promise<void> {
   const insert = readBinaryInsert(sql)
   if (!insert) {
@@ -275,17 +286,16 @@ async function runFileInsert(
       'Code: 62. DB::Exception: Syntax error: a binary insert must read INSERT INTO table [(columns)] [SETTINGS ...] FORMAT name. (SYNTAX_ERROR)',
     )
   }
-  const described = await connection.run(`DESCRIBE TABLE ${insert.table}`, 'JSONCompactEachRow')
-  const columns = Buffer.from(described)
-    .toString()
-    .split('\n')
-    .filter(line => line !== '')
-    .map(line => JSON.parse(line) as [name: string, type: string, defaultKind: string])
-    .filter(([, , kind]) => kind === '' || kind === 'DEFAULT')
+  const key = `${database}\0${insert.table}`
+  let columns = columnsOf.get(key)
+  if (columns === undefined) {
+    columns = await describe(connection, insert.table)
+    columnsOf.set(key, columns)
+  }
   const wanted = insert.columns
     ? insert.columns.split(',').map(name => name.trim().replace(/^[`"]|[`"]$/g, ''))
-    : columns.map(([name]) => name)
-  const types = new Map(columns.map(([name, type]) => [name, type]))
+    : columns.map(({ name }) => name)
+  const types = new Map(columns.map(({ name, type }) => [name, type]))
   const structure = wanted.map(name => {
     const type = types.get(name)
     if (type === undefined) {
@@ -301,6 +311,18 @@ async function runFileInsert(
       `SELECT * FROM file(${quoteString(file)}, ${quoteString(insert.format)}, ${quoteString(structure.join(', '))})`,
     'Null',
   )
+}
+
+/** The columns that an insert may name. */
+async function describe(connection: Connection, table: string): Promise<Column[]> {
+  const described = await connection.run(`DESCRIBE TABLE ${table}`, 'JSONCompactEachRow')
+  return Buffer.from(described)
+    .toString()
+    .split('\n')
+    .filter(line => line !== '')
+    .map(line => JSON.parse(line) as [name: string, type: string, defaultKind: string])
+    .filter(([, , kind]) => kind === '' || kind === 'DEFAULT')
+    .map(([name, type]) => ({ name, type }))
 }
 
 function setAnswerHeaders(response: ServerResponse, format: string): void {
