@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { create } from '@bufbuild/protobuf'
 import { encodePprof, type Profile } from '@strobe/profile'
 import { type WriteRequest, WriteRequestSchema } from '@strobe/proto'
+import type { IngestSettings } from '../server/src/ingest/settings.ts'
 import { createStoreClient, type StoreClient } from '../server/src/storage/client.ts'
 
 export interface IngestProcess {
@@ -23,10 +24,18 @@ export async function startIngestProcess(
   lastStep = '',
   sharedSocket = '',
   signal = '',
+  settings: Partial<IngestSettings> = {},
 ): Promise<IngestProcess> {
   const child = spawn(
     process.execPath,
-    [fileURLToPath(new URL('./ingest-server.ts', import.meta.url)), dataDir, lastStep, sharedSocket, signal],
+    [
+      fileURLToPath(new URL('./ingest-server.ts', import.meta.url)),
+      dataDir,
+      lastStep,
+      sharedSocket,
+      signal,
+      JSON.stringify(settings),
+    ],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
     },

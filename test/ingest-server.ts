@@ -2,7 +2,7 @@
  * Engine, store and ingest as a process of their own, for tests that end it at a chosen moment.
  * Prints one line of JSON with its ports when it takes profiles.
  * argv: data folder; the step of a group after which the process kills itself, or ''; the socket of an engine
- * that it shares with others, or '' for one of its own; the signal, if not SIGKILL.
+ * that it shares with others, or '' for one of its own; the signal, if not SIGKILL; settings of ingest as JSON.
  */
 import { createServer } from 'node:http'
 import { defaultEngineSettings } from '../server/src/engine/settings.ts'
@@ -10,7 +10,7 @@ import { startEngine } from '../server/src/engine/supervisor.ts'
 import { toCodedError } from '../server/src/errors.ts'
 import { createDecodePool } from '../server/src/ingest/decode-pool.ts'
 import { createIngest } from '../server/src/ingest/pipeline.ts'
-import { defaultIngestSettings } from '../server/src/ingest/settings.ts'
+import { defaultIngestSettings, type IngestSettings } from '../server/src/ingest/settings.ts'
 import { createGrpcServer, listenGrpc } from '../server/src/ingest/strobe/handler.ts'
 import { receiveUpload } from '../server/src/ingest/upload/handler.ts'
 import { createServerMetrics } from '../server/src/metrics.ts'
@@ -26,6 +26,7 @@ const dataDir = process.argv[2]!
 const lastStep = process.argv[3] ?? ''
 const sharedSocket = process.argv[4] ?? ''
 const signal = process.argv[5] || 'SIGKILL'
+const settings = JSON.parse(process.argv[6] ?? '{}') as Partial<IngestSettings>
 let hasSignalled = false
 const log = {
   info() {},
@@ -82,17 +83,22 @@ const decoding = createDecodePool({
   seenIds: store.seenIdsBuffer,
   onDeath: reason => log.error({ reason }, 'a decoder died'),
 })
+const metrics = createServerMetrics()
 const ingest = createIngest({
   store,
   decode: decoding.decode,
   writeAgents: (tenant, agents) => writeAgents(client, tenant, agents),
-  settings: { ...defaultIngestSettings(), groupWaitMs: 20, groupProfiles: 20 },
-  metrics: createServerMetrics(),
+  settings: { ...defaultIngestSettings(), groupWaitMs: 20, groupProfiles: 20, ...settings },
+  metrics,
 })
 const grpc = createGrpcServer(ingest)
 const grpcPort = await listenGrpc(grpc, '127.0.0.1', 0)
 const http = createServer((request, response) => {
-  const { searchParams } = new URL(request.url!, 'http://localhost')
+  const { pathname, searchParams } = new URL(request.url!, 'http://localhost')
+  if (pathname === '/metrics') {
+    void metrics.registry.metrics().then(text => response.end(text))
+    return
+  }
   receiveUpload(ingest, request, searchParams, {
     tenant: 'default',
     receivedAtMs: Date.now(),
