@@ -41,6 +41,11 @@ export class Pace {
     }
   }
 
+  /** After a wait that waitFor does not see the end of. */
+  resume(): void {
+    this.#turnStartedAt = performance.now()
+  }
+
   pause(): void {
     const now = performance.now()
     this.busyMs += now - this.#turnStartedAt

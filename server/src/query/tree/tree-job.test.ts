@@ -37,6 +37,7 @@ async function run<Work extends TreeWork>(
       turn = mine.catch(() => {})
       return mine
     },
+    becomeLarge: async () => {},
   })
   return answer as never
 }

@@ -19,8 +19,12 @@ export interface JobTools {
   pace: Pace
   /** Runs one work at a time, in order: loads must not overlap. */
   exclusive<T>(work: () => Promise<T>): Promise<T>
+  /** Resolves when no other job has a large tree, and until this one is over none will go on to have one. */
+  becomeLarge(): Promise<void>
 }
 
+// A million nodes are 55 MB: from there on trees are built one at a time.
+const largeNodes = 1_000_000
 const hiddenFrame = { name: '[hidden]', file: '', module: '', kind: 'none' } as const
 // What one answer of the store should hold at most: a batch is in memory as a whole.
 const batchBytes = 8 * 2 ** 20
@@ -110,7 +114,7 @@ async function walkStacks(
   rootKeys: number[],
   keys: FrameKeys,
   sink: StackSink,
-  { cache, load, pace, exclusive }: JobTools,
+  { cache, load, pace, exclusive, becomeLarge }: JobTools,
 ): Promise<{ total: number; taken: Uint8Array }> {
   const taken = new Uint8Array(sums.count)
   const owner = cache.ownerOf(request.tenant)
@@ -163,15 +167,23 @@ async function walkStacks(
       )
   }
 
+  let isLarge = false
+  /** Between stacks, and never while loads of others wait for this one. */
+  const breathe = async () => {
+    checkFrames()
+    if (!isLarge && sink instanceof TreeSink && sink.draft.count > largeNodes) {
+      isLarge = true
+      await becomeLarge()
+    }
+    if (pace.isTurnOver) await pace.giveWay()
+  }
+
   const missing: number[] = []
   for (let place = 0; place < sums.count; place++) {
     const stack = cache.find(sums.ids[2 * place]!, sums.ids[2 * place + 1]!, owner)
     if (stack >= 0) take(place, cache.found, stack)
     else missing.push(place)
-    if (place % 256 === 255) {
-      checkFrames()
-      if (pace.isTurnOver) await pace.giveWay()
-    }
+    if (place % 256 === 255) await breathe()
   }
   cache.hits += sums.count - missing.length
   cache.misses += missing.length
@@ -202,8 +214,7 @@ async function walkStacks(
         take(left[at]!, generation, stack),
       )
     })
-    checkFrames()
-    if (pace.isTurnOver) await pace.giveWay()
+    await breathe()
     if (bytes > 0)
       batch = Math.max(100, Math.min(idsPerLoad, Math.floor((places.length * batchBytes) / bytes)))
   }

@@ -25,6 +25,7 @@ const port = parentPort!
 const cache = new StackCache((workerData as WorkerSettings).cacheBytes)
 const jobs = new Map<number, Job>()
 let turn: Promise<unknown> = Promise.resolve()
+let largeTurn: Promise<void> = Promise.resolve()
 
 function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer)
@@ -33,6 +34,7 @@ function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
 async function run({ job: id, request, sums }: ToWorker & { type: 'start' }): Promise<void> {
   const pace = new Pace(request.limits.timeoutMs)
   const job: Job = { pace, waiting: [] }
+  let endLarge = () => {}
   jobs.set(id, job)
   try {
     const answer = await runTreeJob(request, sums, {
@@ -44,9 +46,23 @@ async function run({ job: id, request, sums }: ToWorker & { type: 'start' }): Pr
           send({ type: 'load', job: id, kind, ids }, [ids.buffer as ArrayBuffer])
         }),
       exclusive(work) {
-        const mine = turn.then(work)
+        const mine = turn.then(async () => {
+          pace.resume()
+          try {
+            return await work()
+          } finally {
+            pace.pause()
+          }
+        })
         turn = mine.catch(() => {})
         return pace.waitFor(mine)
+      },
+      async becomeLarge() {
+        const before = largeTurn
+        const { promise, resolve } = Promise.withResolvers<void>()
+        largeTurn = before.then(() => promise)
+        endLarge = resolve
+        await pace.waitFor(before)
       },
     })
     pace.pause()
@@ -55,6 +71,7 @@ async function run({ job: id, request, sums }: ToWorker & { type: 'start' }): Pr
     pace.pause()
     send({ type: 'failed', job: id, error: describe(error), busyMs: pace.busyMs, stats: stats() })
   } finally {
+    endLarge()
     jobs.delete(id)
   }
 }

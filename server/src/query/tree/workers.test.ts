@@ -69,6 +69,26 @@ test('a small query is answered while a large one is put together', async () => 
   expect(order).toEqual(['small', 'large'])
 })
 
+test('large trees are built one at a time, and one that is dropped lets the next go on', async () => {
+  const random = seededNumbers(8)
+  // No two stacks share more than their first frames: over a million nodes.
+  const wide = Array.from({ length: 12_000 }, () => ({
+    frames: Array.from({ length: 100 }, () => random(5000)),
+    value: 1n,
+  }))
+  const store = createFakeStore(frames, wide)
+  worker = createTreeWorker({ cacheBytes: 2 ** 26 })
+  await worker.run(request, store.sums(), store.load, undefined)
+  const controllers = Array.from({ length: 3 }, () => new AbortController())
+  const answers = controllers.map(({ signal }) => worker!.run(request, store.sums(), store.load, signal))
+  controllers[1]!.abort()
+  const results = await Promise.allSettled(answers)
+  expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+  expect(results.flatMap(each => (each.status === 'fulfilled' ? [each.value.total] : []))).toEqual([
+    12_000, 12_000,
+  ])
+})
+
 test('a query that is dropped stops in the thread', async () => {
   const store = createFakeStore(frames, manyStacks(60_000, 20))
   const ended: string[] = []
