@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -158,6 +159,17 @@ test('a backup made while batches arrive, restored elsewhere by another process,
     other.kill()
     await once(other, 'close')
   }
+})
+
+test('what a killed backup left is gone after the next start', async () => {
+  const frozen = join(copy, 'engine/store/shadow/strobe0123456789ab/part')
+  const half = join(copy, 'backups/tuesday.partial')
+  mkdirSync(frozen, { recursive: true })
+  mkdirSync(half, { recursive: true })
+  const again = await startTestServer({ dataDir: copy })
+  await again.stop()
+  expect(existsSync(frozen)).toBe(false)
+  expect(existsSync(half)).toBe(false)
 })
 
 test('what cannot be right is refused', async () => {

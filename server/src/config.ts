@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { CodedError } from './errors.ts'
+import { lifeOptions } from './life-options.ts'
 import { quantityHelp, readQuantity } from './quantity.ts'
 
 export type OptionType = 'string' | 'integer' | 'duration' | 'bytes' | 'boolean' | 'list'
@@ -28,6 +29,10 @@ export interface ServerConfig {
   grpcPort: number
   dataDir: string
   backups: string
+  diskFreeBytes: number
+  diskRefuseBytes: number
+  storeBytes: number
+  lifeIntervalMs: number
   clickhouseUrl: string
   clickhouseCa: string
   clickhouseCert: string
@@ -100,16 +105,7 @@ export const serverOptions: ServerOption[] = [
     default: '.strobe',
     sentence: 'Directory of the embedded store and the journal, made when missing.',
   },
-  {
-    key: 'backups',
-    flag: 'backups',
-    variable: 'STROBE_BACKUPS',
-    type: 'string',
-    unit: '',
-    default: '',
-    sentence:
-      'Folder in which strobe admin backup makes its folders; no request can name another. Without it, backups in the data directory: better another disk.',
-  },
+  ...lifeOptions,
   {
     key: 'clickhouseUrl',
     flag: 'clickhouse-url',

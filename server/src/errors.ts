@@ -160,6 +160,10 @@ export const serverErrors = {
   },
   ENGINE_FAILED: { status: 503, sentence: 'The embedded engine ended; it is started again.' },
   QUERY_TOO_SLOW: { status: 504, sentence: 'The query ran longer than one may.' },
+  STORE_FULL: {
+    status: 507,
+    sentence: 'The disk of the store is almost full; nothing is taken, and queries go on.',
+  },
   JOURNAL_FAILED: { status: 507, sentence: 'The journal cannot be written; the disk may be full.' },
 } as const satisfies Record<string, { status: number; sentence: string }>
 

@@ -15,17 +15,20 @@ import { removeLocalToken, writeLocalToken } from './auth/local-token.ts'
 import { securityHeaders } from './auth/request-guard.ts'
 import { isLoopback, type ServerConfig } from './config.ts'
 import { lockDataDir } from './data-lock.ts'
+import { releaseReserve } from './disk-reserve.ts'
 import { CodedError } from './errors.ts'
 import { createDecodePool } from './ingest/decode-pool.ts'
 import { createIngest } from './ingest/pipeline.ts'
 import { defaultIngestSettings } from './ingest/settings.ts'
 import { createGrpcServer } from './ingest/strobe/handler.ts'
 import { receiveUpload } from './ingest/upload/handler.ts'
+import { describeDisk, startLife } from './life.ts'
 import { createServerMetrics, type ServerMetrics } from './metrics.ts'
 import { openStore } from './open-store.ts'
 import { findPortHolder } from './port-holder.ts'
 import { createQuerySide } from './query-side.ts'
 import { Backups } from './storage/backup/backups.ts'
+import { cleanBackups } from './storage/backup/create-backup.ts'
 import { createStoreClient, type StoreClient } from './storage/client.ts'
 import { deleteAllData } from './storage/delete-data.ts'
 import { Journal } from './storage/journal.ts'
@@ -91,6 +94,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
     closers.unshift(() => closeHttp(http, config.shutdownTimeoutMs))
 
     await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+    await releaseReserve(config.dataDir)
     // Closers run first to last: HTTP and gRPC stop taking, ingest stores what waits, the engine ends.
     const backend = await openStore(config, log, () => metrics.engineRestarts.inc())
     closers.push(() => backend.stop())
@@ -170,6 +174,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
         else log.error({ folder, reason }, 'a backup failed')
       },
     })
+    if (config.clickhouseUrl === '') await cleanBackups(writer, config.backups)
     closers.splice(1, 0, () => backups.stop())
     const defaults = defaultIngestSettings()
     const ingestSettings = {
@@ -187,11 +192,22 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       },
     })
     closers.splice(1, 0, () => decoding.close())
+    const life = await startLife({
+      client: writer,
+      config,
+      tenants,
+      windowPastMs: ingestSettings.windowPastMs,
+      now,
+      log,
+      metrics,
+    })
+    closers.splice(1, 0, () => life.stop())
     const ingest = createIngest({
       store,
       decode: decoding.decode,
       writeAgents: (ofTenant, agents) => writeAgents(writer, ofTenant, agents),
       valuesOf: ofTenant => tenants.settings(ofTenant),
+      checkDisk: () => life.guard.checkRoom(),
       settings: {
         ...ingestSettings,
         limits: {
@@ -221,6 +237,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       log,
       now,
       levels: levelSettings,
+      keptFrom: life.keptFrom,
       valuesOf: ofTenant => tenants.settings(ofTenant),
     })
     closers.splice(1, 0, () => querySide.stop())
@@ -250,6 +267,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
             demo: config.demo,
             startedAt,
             store: reason === null ? { ready: true } : { ready: false, reason },
+            disk: describeDisk(life.guard.state),
             address: url,
             dataDir: config.dataDir,
           }
@@ -262,6 +280,10 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       notReady,
       metrics: async () => {
         requestMetrics.ready.set(notReady() === null ? 1 : 0)
+        const { freeBytes, storeBytes, state } = life.guard.state
+        metrics.diskFreeBytes.set(freeBytes)
+        metrics.storeBytes.set(storeBytes)
+        metrics.writesRefused.set(state === 'refusing' ? 1 : 0)
         return { contentType: metrics.registry.contentType, text: await metrics.registry.metrics() }
       },
       observe: (route, method, status, elapsedMs) =>

@@ -123,6 +123,33 @@ export function createServerMetrics() {
       labelNames: ['level'] as const,
       registers,
     }),
+    diskFreeBytes: new Gauge({
+      name: 'strobe_disk_free_bytes',
+      help: 'Free space on the disk of the store',
+      registers,
+    }),
+    storeBytes: new Gauge({
+      name: 'strobe_store_bytes',
+      help: 'Bytes of all tables',
+      registers,
+    }),
+    writesRefused: new Gauge({
+      name: 'strobe_writes_refused',
+      help: '1 while profiles are refused because the disk is almost full',
+      registers,
+    }),
+    freedBytes: new Counter({
+      name: 'strobe_disk_freed_bytes_total',
+      help: 'Bytes of the oldest partitions that were removed to make room',
+      labelNames: ['table'] as const,
+      registers,
+    }),
+    removedRows: new Counter({
+      name: 'strobe_removed_rows_total',
+      help: 'Rows removed, by reason: expired (their window has passed; all rows of the partition are counted), unused (nothing names them any more)',
+      labelNames: ['table', 'reason'] as const,
+      registers,
+    }),
     backups: new Counter({
       name: 'strobe_backups_total',
       help: 'Backups, by outcome: done, failed',

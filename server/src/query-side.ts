@@ -15,6 +15,8 @@ export interface QuerySideOptions {
   now(): number
   levels: NonNullable<QueryContext['levels']>
   valuesOf(tenant: string): TenantValues
+  /** As QueryContext has it. */
+  keptFrom: QueryContext['keptFrom']
 }
 
 /** What reads profiles: the store's reader with its limits, the threads, and what is counted and logged of both. */
@@ -97,6 +99,7 @@ export function createQuerySide(options: QuerySideOptions): { context: QueryCont
       now: options.now,
       agentSilentMs: config.agentSilentMs,
       isDemo: config.demo,
+      keptFrom: options.keptFrom,
       levels: options.levels,
     },
     async stop() {

@@ -79,6 +79,49 @@ export const tenantSettings = {
     ...{ type: 'integer', default: 256, min: 1, max: 10_000 },
     sentence: 'Statements of queries that may wait for their turn. Beyond: 429.',
   },
+  keep_samples: {
+    ...{ type: 'duration', default: 14 * day, min: 3_600_000, max: 3650 * day },
+    sentence:
+      'Samples, for the last days exact to the second. Older ones are not shown, and are removed with their partition.',
+  },
+  keep_group_10m: {
+    ...{ type: 'duration', default: 2 * day, min: 3_600_000, max: 3650 * day },
+    sentence:
+      'Sums of ten minutes by group of series. Older ones are not shown, and are removed with their partition.',
+  },
+  keep_instance_functions_10m: {
+    ...{ type: 'duration', default: 14 * day, min: 3_600_000, max: 3650 * day },
+    sentence:
+      'Functions by ten minutes and instance. Older ones are not shown, and are removed with their partition.',
+  },
+  keep_series_1h: {
+    ...{ type: 'duration', default: 90 * day, min: 3_600_000, max: 3650 * day },
+    sentence:
+      'Sums by hour and series: what older ranges by host or pod are read from. Older ones are not shown, and are removed with their partition.',
+  },
+  keep_group_1h: {
+    ...{ type: 'duration', default: 400 * day, min: 3_600_000, max: 3650 * day },
+    sentence:
+      'Sums by hour and group of series: what older ranges by service and version are read from. Older ones are not shown, and are removed with their partition.',
+  },
+  keep_functions_1h: {
+    ...{ type: 'duration', default: 400 * day, min: 3_600_000, max: 3650 * day },
+    sentence: 'Functions by hour. Older ones are not shown, and are removed with their partition.',
+  },
+  keep_profiles: {
+    ...{ type: 'duration', default: 90 * day, min: 3_600_000, max: 3650 * day },
+    sentence:
+      'Profiles without their samples: what cores, missing minutes and averages rest on. Older ones are not shown, and are removed with their partition.',
+  },
+  keep_totals_1m: {
+    ...{ type: 'duration', default: 90 * day, min: 3_600_000, max: 3650 * day },
+    sentence: 'Sums by minute: the charts. Older ones are not shown, and are removed with their partition.',
+  },
+  retention_class: {
+    ...{ type: 'integer', default: 0, min: 0, max: 255 },
+    sentence:
+      'Rows of one class share partitions. Tenants that keep less than others belong into a class of their own: then whole partitions are dropped, and none is rewritten.',
+  },
 } satisfies Record<string, TenantSetting>
 
 export type TenantSettingName = keyof typeof tenantSettings

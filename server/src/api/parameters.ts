@@ -66,6 +66,10 @@ export const metaAnswer = z.object({
   rowsRead: z.number(),
   bytesRead: z.number(),
   elapsedMs: z.number(),
+  askedFrom: z
+    .number()
+    .optional()
+    .describe('start as asked for, when it is before what is kept; then from is where that begins'),
   levels: z.array(z.string()).optional().describe('tables that sums over samples were read from'),
 })
 

@@ -49,6 +49,13 @@ export interface ServerStatus {
   demo: boolean
   startedAt: number
   store: { ready: boolean; reason?: string }
+  disk: {
+    state: 'ok' | 'freeing' | 'refusing'
+    reason: string
+    freeBytes: number
+    totalBytes: number
+    storeBytes: number
+  }
   address: string
   dataDir: string
 }

@@ -3,7 +3,7 @@
  * its memory, threads and crashes are not the server's. Started by supervisor.ts with an IPC channel and
  * bound to it: when the parent goes, so does this process.
  */
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { toCodedError } from '../errors.ts'
 import { openDatabase } from './database.ts'
@@ -36,6 +36,14 @@ function configuration(settings: EngineSettings): string {
   return `<clickhouse>\n${entries.map(([name, value]) => `  <${name}>${value}</${name}>`).join('\n')}\n</clickhouse>\n`
 }
 
+function readIfThere(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return null
+  }
+}
+
 function send(message: ChildMessage): Promise<void> {
   return new Promise(resolve => {
     if (!process.send) resolve()
@@ -48,7 +56,9 @@ async function run(settings: ChildSettings): Promise<void> {
   mkdirSync(settings.dataDir, { recursive: true, mode: 0o700 })
   const temporaryDir = join(settings.dataDir, 'tmp-inserts')
   const configFile = join(settings.dataDir, 'engine.xml')
-  writeFileSync(configFile, configuration(settings), { mode: 0o600 })
+  // On a full disk a file that is written anew is an empty one.
+  const wanted = configuration(settings)
+  if (readIfThere(configFile) !== wanted) writeFileSync(configFile, wanted, { mode: 0o600 })
   const open = openDatabase(join(settings.dataDir, 'store'), configFile)
   // Only now, when the lock is ours: these may belong to another process until then.
   rmSync(temporaryDir, { recursive: true, force: true })

@@ -4,7 +4,7 @@ import type { EncodedBatch } from '../storage/batch-encoder.ts'
 import { batchKey } from '../storage/ledger.ts'
 import { type Store, tornError, type WriteOutcome } from '../storage/store.ts'
 import type { AgentRow } from '../storage/write-agents.ts'
-import type { TenantValues } from '../tenant-settings.ts'
+import { type TenantValues, tenantSetting } from '../tenant-settings.ts'
 import { Admission } from './admission.ts'
 import type { DecodedRequest, DecodeJob, IngestAnswer, UploadJob, WriteJob } from './batch.ts'
 import type { IngestSettings } from './settings.ts'
@@ -55,6 +55,8 @@ export interface IngestOptions {
   settings: IngestSettings
   /** Settings that tenants have of their own. */
   valuesOf?: (tenant: string) => TenantValues
+  /** Throws STORE_FULL while the disk takes nothing. */
+  checkDisk?: () => void
   metrics: ServerMetrics
 }
 
@@ -75,9 +77,6 @@ function stoppingError(): CodedError {
 const noValues: TenantValues = new Map()
 /** Tenants that metrics tell apart; what comes later counts as `other`. */
 const maxNamedTenants = 100
-
-// Retention class until tenants have their own.
-const defaultRetention = 0
 
 /** Labels, identities, groups, and one group at a time into the store. */
 export function createIngest(options: IngestOptions): Ingest {
@@ -272,6 +271,7 @@ export function createIngest(options: IngestOptions): Ingest {
         metrics.batches.inc({ protocol, outcome: 'duplicate' })
         return { ...known, profiles: batch.profiles }
       }
+      options.checkDisk?.()
       checkRoom(
         ['profiles', queuedProfiles, batch.profiles, settings.queueProfiles],
         ['samples', queuedSamples, batch.samples, settings.queueSamples],
@@ -293,7 +293,7 @@ export function createIngest(options: IngestOptions): Ingest {
       const { limits, windowPastMs, windowFutureMs } = settingsOf(request.tenant)
       const decoded = await options.decode({
         ...request,
-        retention: defaultRetention,
+        retention: tenantSetting(valuesOf(request.tenant), 'retention_class'),
         settings: { limits, windowPastMs, windowFutureMs },
       })
       for (const what of ['dropped', 'retimed'] as const)
@@ -303,6 +303,7 @@ export function createIngest(options: IngestOptions): Ingest {
     },
     reserve(bytes) {
       if (isStopping) throw stoppingError()
+      options.checkDisk?.()
       checkRoom(
         ['bytes to decode', decodingBytes, bytes, settings.decodingBytes],
         ['profiles', queuedProfiles, 1, settings.queueProfiles],

@@ -1,4 +1,5 @@
 import type { LevelSettings } from '../storage/levels/settings.ts'
+import type { WindowTable } from '../storage/life/windows.ts'
 import type { Reader } from '../storage/select/reader.ts'
 import type { TreeLimits } from './tree/protocol.ts'
 import type { TreeWorker } from './tree/workers.ts'
@@ -15,6 +16,8 @@ export interface QueryContext {
   /** An agent without a heartbeat for this long is silent. */
   agentSilentMs: number
   isDemo: boolean
+  /** Unix s: what a tenant has in a table before it is not shown, whether or not it was removed already. */
+  keptFrom(tenant: string, table: WindowTable): number
   /** Without them everything is read from samples. */
   levels?: Pick<LevelSettings, 'shortKeepMs'>
 }

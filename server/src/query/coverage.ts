@@ -24,6 +24,8 @@ export interface Meta {
   rowsRead: number
   bytesRead: number
   elapsedMs: number
+  /** Start of the range as asked for, when it begins before what is kept; then `from` is where that begins. */
+  askedFrom?: number
   /** Tables that sums over samples were read from, where an answer has such. */
   levels?: string[]
 }
@@ -97,6 +99,7 @@ export async function readMeta(
     minutes,
     retimed: row?.[11] ?? 0,
     resets: row?.[12] ?? 0,
+    ...(scope.askedFrom === undefined ? {} : { askedFrom: scope.askedFrom * 1000 }),
   }
 }
 

@@ -93,6 +93,7 @@ function contextOf(levels: boolean): QueryContext {
     now: () => nowMs,
     agentSilentMs: 60_000,
     isDemo: false,
+    keptFrom: () => 0,
     ...(levels ? { levels: settings } : {}),
   }
 }

@@ -15,7 +15,7 @@ import type { QueryContext } from './context.ts'
 import { areGroupLabels } from './coverage.ts'
 
 // Of a shorter range the samples of an hour are opened in any case, and looking for levels costs as much.
-const leastSeconds = 1800
+export const leastSeconds = 1800
 // Text of the plan stays under the reader's query size, and names of services under a request line's.
 const maxRunIds = 20_000
 const maxRawParts = 64

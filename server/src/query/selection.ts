@@ -4,6 +4,7 @@ import type { ReadUsage } from '../storage/select/reader.ts'
 import type { LabelMatcher, Scope, SecondRange } from '../storage/select/statement.ts'
 import { selectTypes } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
+import { keepRange, type RangeReads } from './kept-range.ts'
 import { resolveSelector } from './selector.ts'
 
 export interface RangeInput {
@@ -59,6 +60,7 @@ export async function resolveSelection(
   input: SelectionInput,
   usage: ReadUsage,
   signal: AbortSignal | undefined,
+  reads: RangeReads = 'stacks',
 ): Promise<Scope & { type: string }> {
   const range = resolveRange(input, context.now())
   const selector = resolveSelector(input.query)
@@ -78,7 +80,7 @@ export async function resolveSelection(
       `the selector says by its metric name that the type is not ${type}; leave the name out, or the type`,
       { type, selector: input.query.slice(0, 1000) },
     )
-  return { tenant, range, matchers, types: [type], type }
+  return keepRange(context, { tenant, range, matchers, types: [type], type }, reads)
 }
 
 /**
@@ -94,7 +96,8 @@ export async function resolveTypes(
 ): Promise<Scope | null> {
   const selector = resolveSelector(input.query)
   const range = resolveRange(input, context.now())
-  const scope = { tenant, range, types: [] as string[], matchers: selector.matchers }
+  const { matchers } = selector
+  const scope = keepRange(context, { tenant, range, types: [] as string[], matchers }, 'minutes')
   if (!selector.hasNames) return scope
   const rows = await context.reader.rows<[string]>(selectTypes(scope), usage, signal)
   const types = rows.map(([id]) => id).filter(id => selector.fitsType(id))

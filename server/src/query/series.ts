@@ -42,7 +42,7 @@ export async function querySeries(
 ): Promise<SeriesAnswer> {
   const startedAt = performance.now()
   const usage: ReadUsage = { rowsRead: 0, bytesRead: 0 }
-  const scope = await resolveSelection(context, tenant, input, usage, signal)
+  const scope = await resolveSelection(context, tenant, input, usage, signal, 'profiles')
   const type = parseProfileTypeId(scope.type)
   const kind = kindOf(scope)
   const stepSeconds = chooseStep(scope.range, input.points, kind === 'cumulative' ? minCounterStep : 0)

@@ -5,6 +5,7 @@ import type { Scope } from '../storage/select/statement.ts'
 import { selectServices, selectTypes } from '../storage/select/statements.ts'
 import type { QueryContext } from './context.ts'
 import { type CoverageRow, finishMeta, type Meta, readMeta, wholeRange } from './coverage.ts'
+import { keepRange } from './kept-range.ts'
 import { isCpu } from './profile-types.ts'
 import { type RangeInput, resolveRange } from './selection.ts'
 
@@ -29,7 +30,8 @@ export async function queryServices(
 ): Promise<{ services: ServiceInfo[]; meta: Meta }> {
   const startedAt = performance.now()
   const usage: ReadUsage = { rowsRead: 0, bytesRead: 0 }
-  const scope: Scope = { tenant, range: resolveRange(input, context.now()), types: [], matchers: [] }
+  const range = resolveRange(input, context.now())
+  const scope: Scope = keepRange(context, { tenant, range, types: [], matchers: [] }, 'minutes')
   const { reader } = context
   const whole = { by: 'service' as const, stepSeconds: wholeRange, withMinutes: false }
   const types = (await reader.rows<[string]>(selectTypes(scope), usage, signal)).map(([id]) => id)

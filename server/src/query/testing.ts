@@ -49,7 +49,11 @@ export class ValuesStore {
       gate: { places: 2, longPlaces: 2, tenantPlaces: () => 2, tenantWaiting: () => 100, waitMs: 60_000 },
     })
     // Trees are not built here.
-    this.context = { reader, now: () => (start + 100 * hour) * 1000 } as Partial<QueryContext> as QueryContext
+    this.context = {
+      reader,
+      now: () => (start + 100 * hour) * 1000,
+      keptFrom: () => 0,
+    } as Partial<QueryContext> as QueryContext
   }
 
   get tenant(): string {

@@ -93,6 +93,7 @@ export interface Status {
   demo: boolean
   startedAt: number
   store: { ready: boolean; reason?: string }
+  disk: { state: 'ok' | 'freeing' | 'refusing'; reason: string }
   address: string
   dataDir: string
 }

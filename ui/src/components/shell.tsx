@@ -45,6 +45,14 @@ export function Shell() {
           </IconButton>
         </div>
       </header>
+      {status.data && status.data.disk.state !== 'ok' && (
+        <p role="status" className="border-b border-line bg-panel px-4 py-1.5 text-dense">
+          {status.data.disk.state === 'refusing'
+            ? 'New profiles are refused: '
+            : 'Old profiles are being removed: '}
+          {status.data.disk.reason}.
+        </p>
+      )}
       {status.data?.demo && <DemoBanner />}
       <main id="main" tabIndex={-1} className="flex min-h-0 flex-1 flex-col overflow-auto outline-none">
         <Outlet />

@@ -12,6 +12,13 @@ export const statusRoute = defineRoute({
     demo: z.boolean(),
     startedAt: z.number(),
     store: z.object({ ready: z.boolean(), reason: z.string().optional() }),
+    disk: z.object({
+      state: z.enum(['ok', 'freeing', 'refusing']),
+      reason: z.string().describe('what is wrong and what helps; empty when nothing is'),
+      freeBytes: z.number(),
+      totalBytes: z.number(),
+      storeBytes: z.number(),
+    }),
     address: z.string(),
     dataDir: z.string(),
   }),

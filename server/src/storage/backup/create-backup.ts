@@ -107,6 +107,17 @@ export async function createBackup(options: BackupOptions): Promise<BackupSummar
   }
 }
 
+/** Removes what a backup left that was killed: frozen parts keep their room, and half a copy. */
+export async function cleanBackups(client: StoreClient, folder: string): Promise<void> {
+  const shadow = join(await selectDiskPath(client), 'shadow')
+  for (const [parent, pattern] of [
+    [shadow, /^strobe[0-9a-f]{12}$/],
+    [folder, /\.partial$/],
+  ] as const)
+    for (const name of await readdir(parent).catch(() => [] as string[]))
+      if (pattern.test(name)) await rm(join(parent, name), { recursive: true, force: true })
+}
+
 async function makeFolder(folder: string, partial: string): Promise<void> {
   if ((await readdir(folder).catch(() => null)) !== null)
     throw new CodedError('BACKUP_EXISTS', `${folder} is there already; choose another name or remove it`, {

@@ -31,6 +31,8 @@ export interface Scope {
   range: SecondRange
   types: string[]
   matchers: LabelMatcher[]
+  /** Start of the range as asked for, when it begins before what is kept. */
+  askedFrom?: number
 }
 
 type Width = 'wide' | 'held'
