@@ -77,11 +77,13 @@ test('labels of samples are listed, filter, and split flame graphs and lines', a
   expect(await get('labels/sample.thread_name/values', { query })).toEqual({
     values: ['main', 'worker'],
     omitted: 0,
+    unit: null,
   })
   // A name finds its label as it was sent, too.
   expect(await get('labels/sample.request-bytes/values', { query })).toEqual({
     values: [String(2n ** 62n + 1n)],
     omitted: 0,
+    unit: 'bytes',
   })
   const of = (matcher: string) => total(`{service_name="labelled",${matcher}}`)
   expect(await of('"sample.thread_name"="worker"')).toBe(6)
@@ -135,6 +137,7 @@ test('no profile is lost for the name of a label, and each is found by the name 
   expect(await get('labels/k8s-pod/values', { query: '{service_name="odd"}' })).toEqual({
     values: ['b', 'g'],
     omitted: 0,
+    unit: null,
   })
 })
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { checkLabels, mapLabelNames } from './labels.ts'
+import { checkLabels, collidedLabelName, mapLabelNames } from './labels.ts'
 
 function mapped(names: [name: string, value: string, unit?: string | null][]): string {
   const { labels, renamed, duplicates } = mapLabelNames(
@@ -56,6 +56,15 @@ test('collisions: the name that needs no rewriting wins, in any order, and nothi
   const forward = mapped(names)
   expect(forward).toMatch(/^a_b=3 a_b_[0-9a-f]{8}=\d a_b_[0-9a-f]{8}=\d \| 2 0$/)
   expect(mapped([...names].reverse())).toBe(forward)
+})
+
+test('the name that a collision gives is known from the original alone', () => {
+  const { labels } = mapLabelNames(['a.b', 'a-b', 'a_b'].map(name => ({ name, value: name })))
+  expect(Object.fromEntries(labels.map(({ name, value }) => [value, name]))).toEqual({
+    a_b: 'a_b',
+    'a-b': collidedLabelName('a-b'),
+    'a.b': collidedLabelName('a.b'),
+  })
 })
 
 test('a text and a numeric label of one name both stay', () => {

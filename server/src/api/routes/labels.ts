@@ -24,7 +24,11 @@ export const labelValuesRoute = defineRoute({
   summary: 'Values of one label, of series or led by `sample.` of samples, sorted, at most 10,000.',
   access: 'read',
   query,
-  answer: z.object({ values: z.array(z.string()), omitted: z.number() }),
+  answer: z.object({
+    values: z.array(z.string()),
+    omitted: z.number().describe('values past the limit'),
+    unit: z.string().nullable().describe('of numbers of samples; null for text'),
+  }),
   handle: call =>
     queryLabelValues(
       call.context.queries,

@@ -33,5 +33,15 @@ export function selectSampleLabelValues(scope: Scope, label: string, limit: numb
   }
 }
 
+/** Rows: [unit], one when the label is a number's, '' when that has no unit; none for text. label: as above. */
+export function selectSampleLabelUnit(tenant: string, label: string): Statement {
+  return {
+    name: 'sample_label_unit',
+    params: { tenant, label: mapLabelName(label), collided: collidedLabelName(label) },
+    sql: `SELECT units[{label:String}] || units[{collided:String}] FROM ${fromTable('labelsets')}
+      AND (mapContains(units, {label:String}) OR mapContains(units, {collided:String})) LIMIT 1`,
+  }
+}
+
 const onDays =
   ' AND first_seen <= toDate(toDateTime({to:UInt32})) AND last_seen >= toDate(toDateTime({from:UInt32}))'

@@ -47,6 +47,7 @@ const every: Record<keyof typeof modules, Statement[]> = {
   ]),
   selectStackSums: [statements.selectStackSums(scope)],
   selectSampleLabelNames: [sampleLabels.selectSampleLabelNames(scope)],
+  selectSampleLabelUnit: [sampleLabels.selectSampleLabelUnit('acme', "it's")],
   selectSampleLabelValues: [sampleLabels.selectSampleLabelValues(scope, "it's", 10)],
   selectStacks: [statements.selectStacks('acme', ['api'], ids), statements.selectStacks('acme', [], ids)],
   selectFrames: [statements.selectFrames('acme', ids)],
