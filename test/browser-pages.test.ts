@@ -267,4 +267,49 @@ describe.skipIf(skipReason !== '')(`pages in ${chromiumPath}${skipReason}`, () =
     await page.getByRole('button', { name: 'Dark theme' }).waitFor()
     expect(await theme()).toBe('light')
   })
+
+  // Last: from here on the server asks every test for a key.
+  test('a server with keys asks for one, in words, and opens with it', async () => {
+    const makeKey = async (role: string, by = ''): Promise<string> => {
+      const response = await fetch(new URL(`api/v1/admin/keys?role=${role}`, server.url), {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          ...(by === '' ? {} : { authorization: `Bearer ${by}` }),
+        },
+      })
+      return ((await response.json()) as { token: string }).token
+    }
+    const admin = await makeKey('admin')
+    const [reader, sender] = [await makeKey('read', admin), await makeKey('ingest', admin)]
+    for (const theme of ['light', 'dark'] as const) {
+      const { page } = await openPage('services', { theme })
+      await page.getByRole('heading', { name: 'This server asks for a key' }).waitFor()
+      await expectAccessible(page)
+    }
+    const { page } = await openPage('services')
+    const field = page.getByLabel('Key', { exact: true })
+    for (const [key, answer] of [
+      ['strobe_no_such_key', /does not know that key/],
+      [sender, /This needs a key of role read or admin/],
+    ] as const) {
+      await field.fill(key)
+      await page.getByRole('button', { name: 'Open' }).click()
+      await hasText(page.getByRole('alert'), answer)
+    }
+    await field.fill(reader)
+    await field.press('Enter')
+    await page.getByRole('row', { name: /checkout/ }).waitFor()
+    // The key stays in the tab, and a file comes with it.
+    await page.getByRole('row', { name: /checkout/ }).click()
+    await page.getByRole('button', { name: 'Download' }).click()
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('menuitem', { name: 'pprof' }).click(),
+    ])
+    expect(download.suggestedFilename()).toBe('profile.pb.gz')
+    await page.reload()
+    await page.getByRole('button', { name: 'Forget the key' }).click()
+    await page.getByRole('heading', { name: 'This server asks for a key' }).waitFor()
+  })
 })

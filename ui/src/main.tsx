@@ -1,15 +1,23 @@
-import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
+import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query'
 import { RouterProvider } from '@tanstack/react-router'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { ApiContext } from './api/api-context.ts'
 import { ApiError, createApi } from './api/client.ts'
 import { createPageRouter } from './router.tsx'
+import { readKey } from './state/session-key.ts'
 import './styles.css'
 
 const base = new URL('.', document.baseURI)
-const api = createApi(base.href)
+const api = createApi(base.href, readKey)
 const queries = new QueryClient({
+  queryCache: new QueryCache({
+    onError(error, query) {
+      // A key that was revoked meanwhile: the shell asks for another.
+      if (error instanceof ApiError && error.status === 401 && query.queryKey[0] !== 'status')
+        void queries.invalidateQueries({ queryKey: ['status'] })
+    },
+  }),
   defaultOptions: {
     queries: {
       staleTime: 10_000,

@@ -40,9 +40,14 @@ export type Api = ReturnType<typeof createApi>
 
 /**
  * The server's HTTP API. baseUrl ends in '/': the page's own base, so that a prefix in front of the server
- * needs no setting. Every call rejects with ApiError, or with AbortError once its signal fires.
+ * needs no setting. readKey: the key to send, '' for none. Every call rejects with ApiError, or with AbortError once its signal fires.
  */
-export function createApi(baseUrl: string) {
+export function createApi(baseUrl: string, readKey: () => string = () => '') {
+  const authorization = (): Record<string, string> => {
+    const key = readKey()
+    return key === '' ? {} : { authorization: `Bearer ${key}` }
+  }
+
   async function call<T>(
     method: string,
     path: string,
@@ -57,7 +62,10 @@ export function createApi(baseUrl: string) {
     try {
       response = await fetch(url, {
         method,
-        headers: method === 'GET' ? {} : { 'content-type': 'application/json' },
+        headers: {
+          ...authorization(),
+          ...(method === 'GET' ? {} : { 'content-type': 'application/json' }),
+        },
         signal: signal ?? null,
       })
     } catch (cause) {
@@ -116,6 +124,12 @@ export function createApi(baseUrl: string) {
         url.searchParams.set(name, String(value))
       }
       return url.href
+    },
+    /** What stands at such an address, for a browser that would not send the key along. */
+    readFile: async (url: string): Promise<Blob> => {
+      const response = await fetch(url, { headers: authorization() })
+      if (response.ok) return response.blob()
+      throw new ApiError('UNKNOWN', response.status, `The file was refused with ${response.status}.`)
     },
     agents: (signal?: AbortSignal) =>
       get<{ agents: Agent[] }>('agents', {}, signal).then(answer => answer.agents),

@@ -1,16 +1,28 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { Link, Outlet } from '@tanstack/react-router'
-import { FlaskConical, Moon, Sun } from 'lucide-react'
+import { FlaskConical, LogOut, Moon, Sun } from 'lucide-react'
+import { useEffect, useState } from 'react'
 import { Button, Dialog, DialogTrigger, Heading, Modal, ModalOverlay } from 'react-aria-components'
 import { useApi } from '../api/api-context.ts'
+import { ApiError } from '../api/client.ts'
+import { keepKey, readKey } from '../state/session-key.ts'
 import { useTheme } from '../state/theme.ts'
 import { controlClass, IconButton } from './controls.tsx'
 import { ErrorNotice } from './notices.tsx'
+import { SignIn } from './sign-in.tsx'
 
 export function Shell() {
   const api = useApi()
   const [theme, toggleTheme] = useTheme()
+  const queries = useQueryClient()
   const status = useQuery({ queryKey: ['status'], queryFn: ({ signal }) => api.status(signal) })
+  // Kept until a key is good: while it is asked again there is neither answer nor error.
+  const [refusal, setRefusal] = useState<ApiError | null>(null)
+  useEffect(() => {
+    if (status.isSuccess) setRefusal(null)
+    else if (status.error instanceof ApiError && ['UNAUTHENTICATED', 'FORBIDDEN'].includes(status.error.code))
+      setRefusal(status.error)
+  }, [status.isSuccess, status.error])
   return (
     <div className="flex h-full flex-col">
       {/* A button, since the page has a <base> against which '#main' would be another page. */}
@@ -40,6 +52,17 @@ export function Shell() {
         </nav>
         <div className="ml-auto flex items-center gap-3">
           {status.data && <span className="text-dense text-muted max-sm:hidden">{status.data.version}</span>}
+          {!refusal && readKey() !== '' && (
+            <IconButton
+              label="Forget the key"
+              onPress={() => {
+                keepKey('')
+                void queries.resetQueries()
+              }}
+            >
+              <LogOut size={16} aria-hidden="true" />
+            </IconButton>
+          )}
           <IconButton label={theme === 'dark' ? 'Light theme' : 'Dark theme'} onPress={toggleTheme}>
             {theme === 'dark' ? <Sun size={16} aria-hidden="true" /> : <Moon size={16} aria-hidden="true" />}
           </IconButton>
@@ -55,7 +78,7 @@ export function Shell() {
       )}
       {status.data?.demo && <DemoBanner />}
       <main id="main" tabIndex={-1} className="flex min-h-0 flex-1 flex-col overflow-auto outline-none">
-        <Outlet />
+        {refusal ? <SignIn error={refusal} /> : <Outlet />}
       </main>
     </div>
   )

@@ -26,7 +26,8 @@ export function FlameToolbar({
   search: { count: number; weight: number } | null
   zoom: number
   isIcicle: boolean
-  downloads: { name: string; url: string }[]
+  /** save: where a plain link would come without the key. */
+  downloads: { name: string; url: string; save?: (() => void) | undefined }[]
   findField: RefObject<HTMLInputElement | null>
   onFind(term: string): void
   onZoom(node: number): void
@@ -108,7 +109,13 @@ export function FlameToolbar({
           <Popover className={popoverClass} placement="bottom end">
             <Menu className="outline-none">
               {downloads.map(download => (
-                <MenuItem key={download.name} href={download.url} download className={optionClass}>
+                <MenuItem
+                  key={download.name}
+                  className={optionClass}
+                  {...(download.save
+                    ? { onAction: download.save }
+                    : { href: download.url, download: true as const })}
+                >
                   {download.name}
                 </MenuItem>
               ))}

@@ -11,11 +11,13 @@ import { formatShare } from '../../components/format.ts'
 import { LabelFilter } from '../../components/label-filter.tsx'
 import { ErrorNotice, WarningStrip } from '../../components/notices.tsx'
 import { RangePicker } from '../../components/range-picker.tsx'
+import { saveBlob } from '../../components/save-blob.ts'
 import { frameMatcher, isExact, searchTree } from '../../flamegraph/search.ts'
 import { findPath, frameOf, pathHash, readTree } from '../../flamegraph/tree.ts'
 import { useKeptAnswer } from '../../state/kept-answer.ts'
 import type { ServiceSearch } from '../../state/search-params.ts'
 import { formatSelector, parseSelector } from '../../state/selector.ts'
+import { readKey } from '../../state/session-key.ts'
 import { resolveRange } from '../../state/time-range.ts'
 import { EmptyReason } from './empty-reason.tsx'
 import { FlamePanel, FlameSkeleton, FlameToolbar } from './flame-panel.tsx'
@@ -29,9 +31,9 @@ const nodeLimit = 2500
 const functionLimit = 1000
 const seriesPoints = 300
 const formats = [
-  { name: 'pprof', format: 'pprof' },
-  { name: 'Folded stacks', format: 'folded' },
-  { name: 'speedscope', format: 'speedscope' },
+  { name: 'pprof', format: 'pprof', file: 'profile.pb.gz' },
+  { name: 'Folded stacks', format: 'folded', file: 'profile.folded.txt' },
+  { name: 'speedscope', format: 'speedscope', file: 'profile.speedscope.json' },
 ] as const
 
 export function ServicePage() {
@@ -48,6 +50,7 @@ function ServiceView({ service }: { service: string }) {
   const findField = useRef<HTMLInputElement>(null)
   const [pointed, setPointed] = useState<number | null>(null)
   const [refreshes, setRefreshes] = useState(0)
+  const [saveError, setSaveError] = useState<Error | null>(null)
 
   const patch = useCallback(
     (change: ServiceSearch, replace = false) =>
@@ -148,10 +151,11 @@ function ServiceView({ service }: { service: string }) {
   const onFind = useCallback((term: string) => patch({ find: term }, true), [patch])
   const onRange = (next: { from: string; to: string }) => patch(next)
   const retry = () => {
+    setSaveError(null)
     for (const one of [types, flamegraphQuery, functionsQuery, seriesQuery]) if (one.error) one.refetch()
   }
 
-  const error = types.error ?? flamegraphQuery.error ?? functionsQuery.error ?? seriesQuery.error
+  const error = types.error ?? flamegraphQuery.error ?? functionsQuery.error ?? seriesQuery.error ?? saveError
   const isTypeMissing = types.data !== undefined && type === undefined
   const isEmpty =
     isTypeMissing || (flamegraph.data !== undefined && !flamegraph.isStale && flamegraph.data.total === 0)
@@ -272,7 +276,11 @@ function ServiceView({ service }: { service: string }) {
             search={found && { count: found.nodes.length, weight: exactTotal ?? found.weight }}
             zoom={zoom}
             isIcicle={search.shape !== 'flame'}
-            downloads={formats.map(({ name, format }) => ({ name, url: api.profileUrl(selection, format) }))}
+            downloads={formats.map(({ name, format, file }) => {
+              const url = api.profileUrl(selection, format)
+              const save = () => void api.readFile(url).then(blob => saveBlob(blob, file), setSaveError)
+              return { name, url, save: readKey() === '' ? undefined : save }
+            })}
             findField={findField}
             onFind={onFind}
             onZoom={onZoom}
