@@ -36,7 +36,6 @@ export async function queryLabels(
 }
 
 /** omitted: values past the limit. unit: of a numeric label of samples, '' when it has none; null for text. */
-
 export async function queryLabelValues(
   context: QueryContext,
   tenant: string,
