@@ -41,6 +41,7 @@ function createSide(flags: Parameters<typeof readConfig>[0], settings: Record<st
     log: pino({ level: 'warn' }, { write: (line: string) => lines.push(JSON.parse(line)) }),
     now: Date.now,
     levels: { shortKeepMs: 0 },
+    keptFrom: () => 0,
     valuesOf: () => new Map(Object.entries(settings)),
   })
   return { ...side, lines, registry }
