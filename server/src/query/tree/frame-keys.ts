@@ -35,7 +35,8 @@ export class FrameKeys {
   readonly #mode: GroupMode
   readonly #filters: FrameFilters
   readonly #keyOf = new Map<string, number>()
-  readonly #generations = new Map<Generation, GenerationKeys>()
+  // Weak: a long query outlives generations, which must not outlive the cache's bound for it.
+  readonly #generations = new WeakMap<Generation, GenerationKeys>()
 
   constructor(mode: GroupMode, filters: FrameFilters) {
     this.#mode = mode

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { type CallTree, extendPath, formatPath, hashFrame } from '@strobe/profile'
 import { formatTree } from '@strobe/profile/testing'
 import { expect, test } from 'vitest'
@@ -391,4 +393,34 @@ test('a broken answer of the store is refused', async () => {
   const store = storeOf(stacks)
   const broken = { ...store, sums: () => store.sums().subarray(0, 25) }
   await expect(run(broken, wholeTree)).rejects.toThrow(/whole rows of 24/)
+})
+
+test('a long query does not keep what the cache lets go', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const frames = Array.from({ length: 500 }, (_, index) => ({ name: `function_${index}` }))
+  const many = Array.from({ length: 20_000 }, (_, index) => ({
+    frames: Array.from({ length: 300 }, (_, at) => (at === 0 ? index % 500 : at)),
+    value: 1n,
+  }))
+  const store = createFakeStore(frames, many)
+  const sums = store.sums()
+  collect()
+  const before = process.memoryUsage().arrayBuffers
+  let most = 0
+  const watched: FakeStore = {
+    ...store,
+    sums: () => sums,
+    async load(kind, ids) {
+      const answer = await store.load(kind, ids)
+      collect()
+      most = Math.max(most, process.memoryUsage().arrayBuffers - before)
+      return answer
+    },
+  }
+  // All that the cache drops is over 60 MB; a batch of the store is in hand twice, with 8 MB at most.
+  const { total } = await run(watched, allFunctions, {}, new StackCache(2 ** 20))
+  expect(total).toBe(20_000)
+  expect(most).toBeGreaterThan(2 ** 20)
+  expect(most).toBeLessThan(45 * 2 ** 20)
 })
