@@ -30,11 +30,12 @@ import { createQuerySide } from './query-side.ts'
 import { Backups } from './storage/backup/backups.ts'
 import { cleanBackups } from './storage/backup/create-backup.ts'
 import { createStoreClient, type StoreClient } from './storage/client.ts'
-import { deleteAllData } from './storage/delete-data.ts'
+import { deleteAllData, renewEpoch } from './storage/delete-data.ts'
 import { Journal } from './storage/journal.ts'
 import { KeyStore } from './storage/keys.ts'
 import { LevelJob, type LevelMetrics } from './storage/levels/job.ts'
 import { defaultLevelSettings } from './storage/levels/settings.ts'
+import { TenantDeleter } from './storage/life/delete-tenant.ts'
 import { migrate } from './storage/migrate.ts'
 import { readServerId, ServerRegistry } from './storage/server-registry.ts'
 import { defaultStorageSettings } from './storage/settings.ts'
@@ -192,6 +193,19 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       },
     })
     closers.splice(1, 0, () => decoding.close())
+    const deletions = new TenantDeleter({
+      client: writer,
+      async revokeKeys(tenant) {
+        for (const key of keys.all())
+          if (key.tenant === tenant && key.revokedAtMs === 0) await keys.write({ ...key, revokedAtMs: now() })
+      },
+      renewEpoch: () => store.empty(() => renewEpoch(writer)),
+      settleMs: 2 * tenantRefreshMs,
+      now,
+      log,
+    })
+    await deletions.resume()
+    closers.splice(1, 0, () => deletions.stop())
     const life = await startLife({
       client: writer,
       config,
@@ -259,7 +273,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
             idempotencyKey: request.get('idempotency-key') ?? '',
           }),
         deleteData: () => store.empty(() => levels.pause(() => deleteAllData(writer))),
-        admin: { tenants, keys, backups },
+        admin: { tenants, keys, backups, deletions },
         status() {
           const reason = notReady()
           return {

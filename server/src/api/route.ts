@@ -5,6 +5,7 @@ import { CodedError } from '../errors.ts'
 import type { QueryContext } from '../query/context.ts'
 import type { Backups } from '../storage/backup/backups.ts'
 import type { KeyStore } from '../storage/keys.ts'
+import type { TenantDeleter } from '../storage/life/delete-tenant.ts'
 import type { TenantStore } from '../storage/tenants.ts'
 
 /** What a handler gets: the checked query, and a signal that fires when the client goes away. */
@@ -76,6 +77,7 @@ export interface AdminContext {
   tenants: TenantStore
   keys: KeyStore
   backups: Backups
+  deletions: TenantDeleter
 }
 
 export function defineRoute<Query extends z.ZodType>(route: {

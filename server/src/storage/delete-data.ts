@@ -24,5 +24,10 @@ const tables = [
 /** Empties the store while nothing is summed into levels; the new epoch tells writers that nothing they remember as stored is there any more. */
 export async function deleteAllData(client: StoreClient): Promise<void> {
   for (const table of tables) await client.command({ query: `TRUNCATE TABLE ${table}` })
+  await renewEpoch(client)
+}
+
+/** Tells writers that what they remember as stored may be gone. */
+export async function renewEpoch(client: StoreClient): Promise<void> {
   await writeMeta(client, 'store_epoch', randomBytes(8).toString('hex'))
 }

@@ -1,5 +1,6 @@
 import type { Route } from '../../route.ts'
 import { backupsRoute, createBackupRoute } from './backups.ts'
+import { deleteTenantRoute, tenantDeletionRoute } from './deletion.ts'
 import { createKeyRoute, keysRoute, revokeKeyRoute } from './keys.ts'
 import { setTenantRoute, tenantRoute, tenantsRoute } from './tenants.ts'
 
@@ -11,6 +12,8 @@ export const adminRoutes: Route[] = [
   keysRoute,
   createKeyRoute,
   revokeKeyRoute,
+  deleteTenantRoute,
+  tenantDeletionRoute,
   backupsRoute,
   createBackupRoute,
 ]
