@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connectIngest } from '@strobe/server'
@@ -11,6 +11,7 @@ import {
   startIngestProcess,
   stopIngestProcess,
 } from './ingest-process.ts'
+import { isAlive } from './server-process.ts'
 
 let dataDir: string
 let server: IngestProcess | null = null
@@ -24,15 +25,6 @@ afterEach(async () => {
   server = null
   rmSync(dataDir, { recursive: true, force: true })
 })
-
-/** A process that ended and was not waited for by its new parent is not alive. */
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
-  } catch {
-    return false
-  }
-}
 
 /** Each of the batches is in every table once, and no other is. */
 async function expectOnce(batches: number[]) {

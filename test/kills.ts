@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { WriteRequest } from '@strobe/proto'
@@ -6,7 +6,7 @@ import { connectIngest, type IngestConnection } from '@strobe/server'
 import { seededRandom } from '../cli/src/demo/random.ts'
 import type { StoreClient } from '../server/src/storage/client.ts'
 import { makeBatch, selectRows, seriesPerBatch } from './ingest-process.ts'
-import { openStore, type ServerProcess, spawnServer } from './server-process.ts'
+import { isAlive, openStore, type ServerProcess, spawnServer } from './server-process.ts'
 
 /** What is killed: the job is killed with its server, right after it began a run. */
 export const victims = ['server', 'engine', 'start', 'job', 'migration'] as const
@@ -263,13 +263,4 @@ async function readTotal(url: string): Promise<number> {
 
 async function untilGone(pid: number | null): Promise<void> {
   for (let waitedMs = 0; pid !== null && isAlive(pid) && waitedMs < 20_000; waitedMs += 10) await sleep(10)
-}
-
-/** A process that ended and was not waited for by its new parent is not alive. */
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
-  } catch {
-    return false
-  }
 }

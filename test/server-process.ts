@@ -64,6 +64,15 @@ export function openStore(dataDir: string, requestTimeoutMs = 30_000): StoreClie
   )
 }
 
+/** A process that ended and was not waited for by its new parent is not alive. */
+export function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
 function childrenOf(pid: number): number[] {
   try {
     const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
