@@ -81,8 +81,9 @@ async function run(settings: ChildSettings): Promise<void> {
   process.on('message', (message: { type: string; graceMs: number }) => {
     if (message.type === 'stop') void stop(message.graceMs)
   })
-  // The parent is gone and with it all who could ask.
+  // The parent is gone and with it all who could ask; it may have gone while the store was opened.
   process.on('disconnect', () => void stop(0))
+  if (!process.connected) await stop(0)
   await send({ type: 'ready', startMs: Math.round(performance.now() - startedAt), listenPort })
 }
 
