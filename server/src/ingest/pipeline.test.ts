@@ -24,7 +24,7 @@ const nameOf = (batch: EncodedBatch) => Buffer.from(batch.batchId).toString().re
 
 /** The store's side of the pipeline: groups wait until the test lets them go. */
 function open(settings: Partial<IngestSettings> = {}, stored: string[] = []) {
-  const groups: { names: string[]; finish(error?: Error): void }[] = []
+  const groups: { names: string[]; finish(error?: Error, outcome?: Partial<WriteOutcome>): void }[] = []
   const known = new Set<string>()
   const metrics = createServerMetrics()
   const store = {
@@ -39,11 +39,11 @@ function open(settings: Partial<IngestSettings> = {}, stored: string[] = []) {
       new Set(keys.filter(key => stored.some(name => key === batchKey('t', idOf(name))))),
     write: (batches: readonly EncodedBatch[]) =>
       new Promise<WriteOutcome>((resolve, reject) => {
-        const finish = (error?: Error) => {
+        const finish = (error?: Error, outcome: Partial<WriteOutcome> = {}) => {
           if (error) reject(error)
           else {
             for (const batch of batches) known.add(batchKey(batch.tenant, batch.batchId))
-            resolve({ known: new Set(), contested: new Set(), torn: new Set() })
+            resolve({ known: new Set(), contested: new Set(), torn: new Set(), ...outcome })
           }
         }
         groups.push({ names: batches.map(nameOf), finish })
@@ -63,6 +63,38 @@ function open(settings: Partial<IngestSettings> = {}, stored: string[] = []) {
   }
   return { ingest, group, groups, store, metrics }
 }
+
+const keysOf = (...names: string[]) => new Set(names.map(name => batchKey('t', idOf(name))))
+
+test('each batch of a group gets its own answer; one that another server has comes again', async () => {
+  const { ingest, group, metrics } = open({ groupWaitMs: 20, contestedWaitMs: 10 })
+  const [fresh, stored, contested, torn] = ['b0', 'b1', 'b2', 'b3'].map(name =>
+    ingest.submit(batchOf(name), 'strobe').catch((error: CodedError) => error.code),
+  )
+  const outcome = { known: keysOf('b1'), contested: keysOf('b2'), torn: keysOf('b3') }
+  ;(await group(0)).finish(undefined, outcome)
+  expect(await Promise.all([fresh, stored, torn])).toEqual([
+    { profiles: 1, isDuplicate: false },
+    { profiles: 1, isDuplicate: true },
+    'BATCH_TORN',
+  ])
+  const again = await group(1)
+  expect(again.names).toEqual(['b2'])
+  again.finish(undefined, { contested: keysOf('b2') })
+  ;(await group(2)).finish(undefined, { known: keysOf('b2') })
+  expect(await contested).toEqual({ profiles: 1, isDuplicate: true })
+  // One was stored by this server, and nothing waits any more.
+  expect((await metrics.profiles.get()).values).toMatchObject([{ value: 1 }])
+  expect((await metrics.queuedProfiles.get()).values).toMatchObject([{ value: 0 }])
+})
+
+test('a batch that another server has does not hold up the end', async () => {
+  const { ingest, group } = open({ contestedWaitMs: 60_000 })
+  const answer = ingest.submit(batchOf('b0'), 'strobe').catch((error: CodedError) => error.code)
+  ;(await group(0)).finish(undefined, { contested: keysOf('b0') })
+  await ingest.stop(10_000)
+  expect(await answer).toBe('SERVER_STOPPING')
+})
 
 test('what comes while a group is on its way makes the next one', async () => {
   const { ingest, group } = open()
