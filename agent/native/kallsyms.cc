@@ -18,6 +18,8 @@ namespace {
 constexpr size_t kMaxTextBytes = 128u << 20;
 constexpr size_t kMaxNameBytes = 1024; /* KSYM_NAME_LEN is 512 */
 constexpr uint64_t kMaxFunctionBytes = 1u << 20;
+constexpr uint64_t kMaxPauseNs = 60'000'000'000;
+constexpr size_t kMaxUnknown = 65536;
 
 struct Line {
   uint64_t address;
@@ -144,6 +146,34 @@ KernelSymbol KernelSymbols::lookup(uint64_t address) const {
 size_t KernelSymbols::memory_bytes() const {
   return sizeof(*this) + names_.capacity() +
          starts_.capacity() * (sizeof(uint64_t) + sizeof(uint32_t) + sizeof(uint16_t));
+}
+
+void KernelNamer::read(uint64_t now_ns) {
+  if (read_ns_ != 0) {
+    pause_ns_ = std::min(pause_ns_ * 2, kMaxPauseNs);
+    counters_.add("kallsyms_read_again");
+  }
+  read_ns_ = now_ns;
+  unknown_.clear();
+  std::string reason = "KALLSYMS_READ: no descriptor";
+  auto symbols = fd_ < 0 ? nullptr : KernelSymbols::build(fd_, &reason);
+  if (symbols) {
+    symbols_ = std::move(symbols);
+  } else {
+    counters_.add("kallsyms_unreadable");
+  }
+}
+
+KernelSymbol KernelNamer::lookup(uint64_t address, uint64_t now_ns) {
+  if (read_ns_ == 0) read(now_ns);
+  if (!symbols_) return {};
+  KernelSymbol symbol = symbols_->lookup(address);
+  if (!symbol.name.empty() || unknown_.count(address) != 0) return symbol;
+  if (now_ns - read_ns_ < pause_ns_) return symbol;
+  read(now_ns);
+  symbol = symbols_->lookup(address);
+  if (symbol.name.empty() && unknown_.size() < kMaxUnknown) unknown_.insert(address);
+  return symbol;
 }
 
 }  // namespace strobe

@@ -6,7 +6,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
+
+#include "counters.h"
 
 namespace strobe {
 
@@ -40,6 +43,33 @@ class KernelSymbols {
   std::string names_;
   std::vector<std::string> module_names_;
   size_t symbol_count_ = 0;
+};
+
+/*
+ * Names of kernel functions, read again when an address has none: modules and BPF programs come later.
+ *
+ * /proc/kallsyms shows addresses to whom opened it, so the launcher's descriptor goes on to show them after
+ * the capability is gone (kernel/kallsyms.c, kallsyms_open; since 5.8). Reading takes a tenth of a second of
+ * CPU: two seconds after the first time at the earliest, then with twice the pause each time, up to a minute;
+ * an address that had no name then does not ask again.
+ * Limitation: a module loaded where another one was unloaded is known by the first one's names until then.
+ */
+class KernelNamer {
+ public:
+  /* fd: borrowed, -1 without. */
+  KernelNamer(int fd, Counters& counters) : fd_(fd), counters_(counters) {}
+  /* The views live until the next call. */
+  KernelSymbol lookup(uint64_t address, uint64_t now_ns);
+
+ private:
+  void read(uint64_t now_ns);
+
+  const int fd_;
+  Counters& counters_;
+  std::unique_ptr<const KernelSymbols> symbols_;
+  std::unordered_set<uint64_t> unknown_; /* had no name when it was read last */
+  uint64_t read_ns_ = 0;                 /* 0: never */
+  uint64_t pause_ns_ = 2'000'000'000;
 };
 
 }  // namespace strobe

@@ -272,36 +272,22 @@ bool open_events(const Options& options, const Profiler& profiler, std::vector<C
   return true;
 }
 
-/* A sealed copy, since the agent will not have CAP_SYSLOG. -1: only zeros, or not readable. */
-Descriptor copy_kallsyms() {
-  const Descriptor source(open("/proc/kallsyms", O_RDONLY | O_CLOEXEC));
-  if (source.get() < 0) return Descriptor();
-  Descriptor copy(memfd_create("strobe-kallsyms", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (copy.get() < 0) return Descriptor();
-  std::vector<char> buffer(256u << 10);
-  bool any_address = false;
-  for (;;) {
-    const ssize_t got = read(source.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Descriptor();
-    if (got == 0) break;
-    if (!any_address) {
-      const std::string_view text(buffer.data(), static_cast<size_t>(got));
-      for (size_t line = 0; line < text.size() && !any_address;) {
-        any_address = text.find_first_not_of('0', line) != text.find(' ', line);
-        const size_t end = text.find('\n', line);
-        line = end == std::string_view::npos ? text.size() : end + 1;
-      }
-    }
-    for (ssize_t done = 0; done < got;) {
-      const ssize_t written = write(copy.get(), buffer.data() + done, static_cast<size_t>(got - done));
-      if (written <= 0) return Descriptor();
-      done += written;
-    }
+/* The file itself: it shows addresses to whom opened it, also when CAP_SYSLOG is gone and to programs and
+ * modules that come later (kallsyms.h, KernelNamer). -1: only zeros, or not readable. */
+Descriptor open_kallsyms() {
+  Descriptor file(open("/proc/kallsyms", O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) return Descriptor();
+  std::vector<char> buffer(64u << 10);
+  const ssize_t got = pread(file.get(), buffer.data(), buffer.size(), 0);
+  if (got <= 0) return Descriptor();
+  /* All zeros when addresses are hidden; per-CPU variables, which come first, may be 0 too. */
+  const std::string_view text(buffer.data(), static_cast<size_t>(got));
+  for (size_t line = 0; line < text.size();) {
+    if (text.find_first_not_of('0', line) != text.find(' ', line)) return file;
+    const size_t end = text.find('\n', line);
+    line = end == std::string_view::npos ? text.size() : end + 1;
   }
-  if (!any_address) return Descriptor();
-  fcntl(copy.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-  return copy;
+  return Descriptor();
 }
 
 /* Who runs the agent: --uid, else the user behind sudo, else the unprivileged caller, else nobody. */
@@ -470,7 +456,7 @@ int run_launch(const Options& options) {
   std::vector<CpuEvent> samples;
   std::vector<CpuEvent> side_band;
   if (!open_events(options, profiler, &samples, &side_band, &reason)) return fail(reason);
-  const Descriptor kallsyms = copy_kallsyms();
+  const Descriptor kallsyms = open_kallsyms();
 
   std::string maps;
   for (const char* name : kSharedMaps) {

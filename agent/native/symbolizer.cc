@@ -59,19 +59,9 @@ class Columns {
 Symbolizer::Symbolizer(const NamerOptions& options, std::shared_ptr<FileTable> files, int kallsyms,
                        std::shared_ptr<Counters> counters)
     : files_(std::move(files)),
-      kallsyms_fd_(kallsyms),
       counters_(std::move(counters)),
-      namer_(options, counters_) {}
-
-const KernelSymbols* Symbolizer::kernel_symbols() {
-  if (!is_kallsyms_read_) {
-    is_kallsyms_read_ = true;
-    std::string reason = "KALLSYMS_READ: no descriptor";
-    if (kallsyms_fd_ >= 0) kernel_symbols_ = KernelSymbols::build(kallsyms_fd_, &reason);
-    if (!kernel_symbols_) counters_->add("kallsyms_unreadable");
-  }
-  return kernel_symbols_.get();
-}
+      namer_(options, counters_),
+      kernel_(kallsyms, *counters_) {}
 
 SymbolizedFrames Symbolizer::symbolize(const std::vector<uint64_t>& pairs) {
   std::lock_guard<std::mutex> lock(mutex_);
@@ -120,8 +110,8 @@ SymbolizedFrames Symbolizer::symbolize(const std::vector<uint64_t>& pairs) {
       continue;
     }
     if (pairs[i] >> FRAME_KIND_SHIFT == FRAME_KERNEL) {
-      if (const KernelSymbols* kernel = kernel_symbols())
-        columns.add({std::string(kernel->lookup(pairs[i + 1]).name), "", "", "", 0, 0});
+      const KernelSymbol symbol = kernel_.lookup(pairs[i + 1], clock_ns(CLOCK_MONOTONIC));
+      columns.add({std::string(symbol.name), "", "", "", 0, 0});
     }
     columns.end_frame(0, pairs[i + 1], true);
   }

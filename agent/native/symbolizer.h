@@ -52,15 +52,11 @@ class Symbolizer {
   void add_usage(std::map<std::string, uint64_t, std::less<>>* totals) const;
 
  private:
-  const KernelSymbols* kernel_symbols();
-
   std::shared_ptr<FileTable> files_;
-  const int kallsyms_fd_;
   std::shared_ptr<Counters> counters_;
   mutable std::mutex mutex_;
   FileNamer namer_;
-  std::unique_ptr<const KernelSymbols> kernel_symbols_;
-  bool is_kallsyms_read_ = false;
+  KernelNamer kernel_;
 };
 
 }  // namespace strobe

@@ -99,3 +99,25 @@ TEST("this kernel: every function of the file is found under an alias of its add
   CHECK(found >= 2);
   CHECK_EQUAL(wrong, 0u);
 }
+
+TEST("what was loaded later is found, and what is not there does not ask each time") {
+  const int fd = memfd_create("kallsyms", MFD_CLOEXEC);
+  const std::string text = kText, later = "ffffffffc0a00000 t late_function\t[late]\n";
+  CHECK_EQUAL(write(fd, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  strobe::Counters counters;
+  strobe::KernelNamer namer(fd, counters);
+  const uint64_t second = 1'000'000'000, address = 0xffffffffc0a00010;
+  auto reads = [&] { return counters.totals()["kallsyms_read_again"]; };
+  CHECK_EQUAL(namer.lookup(address, second).name, "");
+  CHECK_EQUAL(write(fd, later.data(), later.size()), static_cast<ssize_t>(later.size()));
+  CHECK_EQUAL(namer.lookup(address, 2 * second).name, ""); /* too soon */
+  CHECK_EQUAL(reads(), 0u);
+  CHECK_EQUAL(namer.lookup(address, 4 * second).name, "late_function");
+  CHECK_EQUAL(reads(), 1u);
+  CHECK_EQUAL(namer.lookup(0x1000, 100 * second).name, "");
+  CHECK_EQUAL(namer.lookup(0x1000, 200 * second).name, "");
+  CHECK_EQUAL(reads(), 2u);
+  CHECK_EQUAL(namer.lookup(0x2000, 101 * second).name, ""); /* the pause has grown */
+  CHECK_EQUAL(reads(), 2u);
+  close(fd);
+}

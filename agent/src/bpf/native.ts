@@ -12,7 +12,7 @@ export interface LaunchHandles {
   sampleEvents: { cpu: number; fd: number }[]
   /** Dummy events that carry mmap2, comm, fork and exit records, one per online CPU. */
   sideBandEvents: { cpu: number; fd: number }[]
-  /** A memfd with the text of /proc/kallsyms, -1 when it could not be read. */
+  /** /proc/kallsyms, opened with the right to see addresses; -1 when they are hidden. */
   kallsymsFd: number
   periodNs: number
   programs: ProgramState[]
