@@ -219,8 +219,10 @@ std::unordered_map<uint64_t, SourceLines> DwarfClient::lookup(uint32_t key,
   while (settle(deadline_ns)) {
     take();
     std::vector<uint64_t> chunk;
+    std::unordered_set<uint64_t> seen;
     for (size_t at = 0; at < addresses.size() && chunk.size() < kChunk; at++) {
-      if (result.find(addresses[at]) == result.end()) chunk.push_back(addresses[at]);
+      if (result.find(addresses[at]) == result.end() && seen.insert(addresses[at]).second)
+        chunk.push_back(addresses[at]);
     }
     if (chunk.empty() || !is_worth_asking(key) || clock_ns(CLOCK_MONOTONIC) >= deadline_ns || !start()) break;
     ByteWriter request;

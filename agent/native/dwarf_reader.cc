@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 
 #include "dwarf_messages.h"
 
@@ -28,6 +29,17 @@ std::string bounded(const char* text, size_t limit) {
   return text == nullptr ? std::string() : std::string(text, strnlen(text, limit));
 }
 
+/* libdw leaves names of files in relative folders relative; they count from where the unit was compiled. */
+std::string whole_path(Dwarf_Die* unit, const char* name) {
+  std::string path = bounded(name, kMaxFileBytes);
+  if (path.empty()) return path;
+  Dwarf_Attribute memory;
+  Dwarf_Attribute* attribute = dwarf_attr(unit, DW_AT_comp_dir, &memory);
+  const std::string folder = attribute == nullptr ? "" : bounded(dwarf_formstring(attribute), kMaxFileBytes);
+  if (path[0] != '/' && !folder.empty() && !path.starts_with(folder + "/")) path = folder + "/" + path;
+  return std::filesystem::path(path).lexically_normal().string();
+}
+
 /* The name of file number `index` of the unit that the attribute stands in. */
 std::string file_of(Dwarf_Attribute* attribute) {
   Dwarf_Word index = 0;
@@ -41,7 +53,7 @@ std::string file_of(Dwarf_Attribute* attribute) {
   Dwarf_Files* files = nullptr;
   size_t count = 0;
   if (dwarf_getsrcfiles(&unit, &files, &count) != 0 || index >= count) return "";
-  return bounded(dwarf_filesrc(files, index, nullptr, nullptr), kMaxFileBytes);
+  return whole_path(&unit, dwarf_filesrc(files, index, nullptr, nullptr));
 }
 
 uint32_t number_of(Dwarf_Attribute* attribute) {
@@ -262,7 +274,7 @@ SourceLines DwarfReader::lookup_in(Dwarf_Off unit, uint64_t vaddr) {
     int line = 0;
     if (lines.empty()) lines.emplace_back();
     if (dwarf_lineno(row, &line) == 0 && line > 0) lines[0].line = static_cast<uint32_t>(line);
-    lines[0].file = bounded(dwarf_linesrc(row, nullptr, nullptr), kMaxFileBytes);
+    lines[0].file = whole_path(&unit_die, dwarf_linesrc(row, nullptr, nullptr));
   }
   for (size_t i = 1; i < lines.size(); i++) {
     /* Where this caller called the one inlined into it. */

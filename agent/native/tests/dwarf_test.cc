@@ -143,7 +143,7 @@ TEST("the child answers, has no capability and cannot open a file") {
   Counters counters;
   DwarfClient client(DwarfClient::default_program(), limits_of(256u << 20), counters);
   const uint64_t address = addresses_of(path).at("in_add");
-  CHECK_EQUAL(show(ask(client, 1, fd.get(), {address}).lines[address]), kInAdd);
+  CHECK_EQUAL(show(ask(client, 1, fd.get(), {address, address}).lines[address]), kInAdd);
   const std::string status = bytes_of("/proc/" + std::to_string(client.child_pid()) + "/status");
   CHECK(status.find("CapPrm:\t0000000000000000") != std::string::npos);
   CHECK(status.find("NoNewPrivs:\t1") != std::string::npos);
