@@ -84,25 +84,24 @@ bool has_ranges(Dwarf_Die* die) {
   return dwarf_hasattr(die, DW_AT_low_pc) != 0 || dwarf_hasattr(die, DW_AT_ranges) != 0;
 }
 
-/* The inlined calls below die that hold vaddr, outermost first. */
+/* The inlined calls below die that hold vaddr, outermost first. Blocks may overlap, of which one has the
+ * call. */
 void collect_inlined(Dwarf_Die* die, uint64_t vaddr, unsigned depth, std::vector<Dwarf_Die>* calls) {
   Dwarf_Die child;
   if (depth > kMaxDepth || dwarf_child(die, &child) != 0) return;
+  const size_t before = calls->size();
   do {
     const int tag = dwarf_tag(&child);
-    if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_lexical_block && tag != DW_TAG_try_block &&
-        tag != DW_TAG_catch_block)
+    if (tag == DW_TAG_inlined_subroutine) {
+      if (dwarf_haspc(&child, vaddr) <= 0) continue;
+      calls->push_back(child);
+    } else if (tag == DW_TAG_lexical_block || tag == DW_TAG_try_block || tag == DW_TAG_catch_block) {
+      if (has_ranges(&child) && dwarf_haspc(&child, vaddr) <= 0) continue;
+    } else {
       continue;
-    if (!has_ranges(&child)) {
-      if (tag == DW_TAG_inlined_subroutine) continue;
-      const size_t before = calls->size();
-      collect_inlined(&child, vaddr, depth + 1, calls);
-      if (calls->size() != before) return;
-    } else if (dwarf_haspc(&child, vaddr) > 0) {
-      if (tag == DW_TAG_inlined_subroutine) calls->push_back(child);
-      collect_inlined(&child, vaddr, depth + 1, calls);
-      return;
     }
+    collect_inlined(&child, vaddr, depth + 1, calls);
+    if (calls->size() != before) return;
   } while (dwarf_siblingof(&child, &child) == 0);
 }
 

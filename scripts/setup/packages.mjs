@@ -10,7 +10,10 @@ export const packageLists = {
     ...['libdw-dev', 'liblzma-dev', 'libbz2-dev'],
   ],
   // What tests run against: other people's programs and languages.
-  test: ['binutils', 'chromium', 'clang-format-19', 'git', 'golang-go', 'mmdebstrap', 'procps', 'rustc'],
+  test: [
+    ...['binutils', 'chromium', 'clang-format-19', 'git', 'golang-go', 'libc6-dbg', 'llvm', 'mmdebstrap'],
+    ...['procps', 'rustc'],
+  ],
 }
 
 function missing(names) {
