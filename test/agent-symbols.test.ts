@@ -1,6 +1,14 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, unlinkSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -75,6 +83,27 @@ describe.skipIf(cannotProfile !== '')(`names of frames${cannotProfile}`, () => {
     } finally {
       for (const program of programs) program.kill()
     }
+  })
+
+  test('JavaScript is named by the perf-map that Node writes, and [jit] without', async () => {
+    const script = join(folder, 'burn.cjs')
+    writeFileSync(
+      script,
+      `function burnJavaScript(n) { let sum = 0; for (let i = 0; i < n; i++) sum = (sum * 31 + i) % 65521; return sum }
+       for (let end = Date.now() + 60_000; Date.now() < end; ) burnJavaScript(1e6)`,
+    )
+    // Its map stays in /tmp like every program's; this one is ours to remove.
+    const program = spawn(process.execPath, ['--perf-basic-prof', script], { stdio: 'ignore' })
+    try {
+      const named = await record(['-d', '2', '-n', '1000', '-p', String(program.pid)])
+      expect(named.stdout).toMatch(/ \[anon\] +\S*burnJavaScript .*burn\.cjs/)
+    } finally {
+      program.kill()
+      rmSync(`/tmp/perf-${program.pid}.map`, { force: true })
+    }
+    const unnamed = await record(['-d', '2', '-n', '1000', '--', process.execPath, script])
+    expect(unnamed.stdout).toMatch(/ \[jit\]$/m)
+    expect(unnamed.stdout).not.toContain('burnJavaScript')
   })
 
   test('a debuginfod server names a stripped program, when it is asked', async () => {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "demangle.h"
+#include "perf_map.h"
 #include "process_files.h"
 #include "session.h"
 
@@ -375,6 +376,41 @@ class ProcessFilesObject : public Napi::ObjectWrap<ProcessFilesObject> {
   std::shared_ptr<ProcessFiles> files_;
 };
 
+class PerfMapsObject : public Napi::ObjectWrap<PerfMapsObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NativePerfMaps", {InstanceMethod<&PerfMapsObject::name>("name")});
+  }
+  explicit PerfMapsObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PerfMapsObject>(info) {
+    double bytes = info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1;
+    if (!(bytes >= 0 && bytes <= 1e12))
+      throw coded_error(info.Env(), "ARGUMENT_INVALID: maxBytes must be a number of bytes from 0 to 1e12");
+    maps_ = std::make_shared<PerfMaps>(static_cast<size_t>(bytes));
+  }
+
+ private:
+  Napi::Value name(const Napi::CallbackInfo& info) {
+    bool lossless = false;
+    if (info.Length() < 4 || !info[0].IsNumber() || !info[1].IsBigInt() || !info[2].IsNumber() ||
+        !info[3].IsTypedArray() || info[3].As<Napi::TypedArray>().TypedArrayType() != napi_biguint64_array)
+      throw coded_error(info.Env(),
+                        "ARGUMENT_INVALID: name takes pid, start (bigint), nsPid and a BigUint64Array");
+    auto array = info[3].As<Napi::BigUint64Array>();
+    std::vector<uint64_t> pcs(array.Data(), array.Data() + array.ElementLength());
+    return Task<std::vector<std::string>>::run(
+        info.Env(),
+        [maps = maps_, pid = info[0].As<Napi::Number>().Uint32Value(),
+         start = info[1].As<Napi::BigInt>().Uint64Value(&lossless),
+         ns_pid = info[2].As<Napi::Number>().Uint32Value(),
+         pcs = std::move(pcs)] { return maps->name(pid, start, ns_pid, pcs); },
+        [](Napi::Env env, const std::vector<std::string>& names) -> Napi::Value {
+          return to_array(env, names);
+        });
+  }
+
+  std::shared_ptr<PerfMaps> maps_;
+};
+
 Napi::Value demangle_name(const Napi::CallbackInfo& info) {
   if (info.Length() < 1 || !info[0].IsString())
     throw coded_error(info.Env(), "ARGUMENT_INVALID: demangle takes a string");
@@ -393,6 +429,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("openProcessFiles",
               Napi::Function::New(env, [files_class](const Napi::CallbackInfo&) -> Napi::Value {
                 return files_class->New({});
+              }));
+  auto maps_class = std::make_shared<Napi::FunctionReference>(Napi::Persistent(PerfMapsObject::define(env)));
+  exports.Set("openPerfMaps",
+              Napi::Function::New(env, [maps_class](const Napi::CallbackInfo& info) -> Napi::Value {
+                return maps_class->New({info.Length() > 0 ? info[0] : info.Env().Undefined()});
               }));
   exports.Set("demangle", Napi::Function::New(env, demangle_name));
   std::vector<std::string> names(kResultNames, kResultNames + RESULT_COUNT);

@@ -31,6 +31,7 @@ function testAddon(nextWindow: (index: number) => NativeWindow): NativeAddon {
       list: () => Promise.resolve({ reason: 'FILE_MISSING', bytes: new Uint8Array() }),
       executable: () => Promise.resolve({ reason: '', buildId: '', owner: 'none' }),
     }),
+    openPerfMaps: () => ({ name: async (_pid, _start, _nsPid, pcs) => Array.from(pcs, () => '') }),
     demangle: name => name,
     openSession: () => ({
       start() {},

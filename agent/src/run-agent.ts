@@ -205,6 +205,7 @@ function openProfiler(
       ...(relabel && { relabel }),
     }),
     symbols: new SymbolCache(config.symbolCacheBytes / 2),
+    perfMaps: addon.openPerfMaps(config.symbolCacheBytes / 4),
     metrics,
     resultNames: addon.resultNames,
     periodNs: handles.periodNs,

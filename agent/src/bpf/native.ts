@@ -160,7 +160,15 @@ export interface NativeProcessFiles {
   ): Promise<{ reason: string; buildId: string; owner: 'package' | 'none' | 'unknown' }>
 }
 
+/** Names of JIT functions, from /tmp/perf-PID.map of each process, as it sees it. */
+export interface NativePerfMaps {
+  /** One name for each pc, '' without; from 64 MiB of text at most, and kept when the process has ended. */
+  name(pid: number, startBoottime: bigint, nsPid: number, pcs: BigUint64Array): Promise<string[]>
+}
+
 export interface NativeAddon {
+  /** maxBytes: of all maps together. */
+  openPerfMaps(maxBytes: number): NativePerfMaps
   openProcessFiles(): NativeProcessFiles
   /** Throws an Error with a code (HANDLES_INVALID, MAP_FAILED, ...). */
   openSession(options: SessionOptions): NativeSession

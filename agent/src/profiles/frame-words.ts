@@ -24,6 +24,17 @@ export interface FrameWord {
   payload: bigint
 }
 
+/** The pcs of JIT frames of one stack. */
+export function jitAddresses(words: BigUint64Array, from: number, to: number): bigint[] {
+  const pcs: bigint[] = []
+  for (let at = from; at < to; ) {
+    const kind = Number(words[at]! >> BigInt(frameKindShift))
+    if (kind === frameKinds.jit && at + 1 < to) pcs.push(words[at + 1]!)
+    at += kind === frameKinds.native ? 1 : kind === frameKinds.interp ? 3 : 2
+  }
+  return pcs
+}
+
 /**
  * Walks the frames of one stack, leaf first. words: frame words in [from, to).
  * Throws FRAME_WORD_INVALID on an unknown kind or a payload that is cut off.

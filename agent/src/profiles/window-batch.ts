@@ -4,10 +4,11 @@ import { gzip } from 'node:zlib'
 import { create } from '@bufbuild/protobuf'
 import { encodePprof } from '@strobe/profile'
 import { type WriteRequest, WriteRequestSchema } from '@strobe/proto'
-import type { NativeSession, NativeSymbols, NativeWindow } from '../bpf/native.ts'
+import type { NativePerfMaps, NativeSession, NativeSymbols, NativeWindow } from '../bpf/native.ts'
 import type { AgentMetrics } from '../metrics.ts'
 import type { ProcessTable } from '../processes/process-table.ts'
 import type { FrameWord } from './frame-words.ts'
+import { readJitNames } from './jit-names.ts'
 import type { FrameLine, FrameSymbol, SymbolCache } from './symbol-cache.ts'
 import { buildWindowProfile } from './window-profile.ts'
 
@@ -22,6 +23,7 @@ export interface WindowBatchOptions {
   session: Pick<NativeSession, 'symbolize' | 'files'>
   processes: ProcessTable
   symbols: SymbolCache
+  perfMaps: NativePerfMaps
   metrics: AgentMetrics
   resultNames: readonly string[]
   periodNs: number
@@ -56,6 +58,7 @@ export async function buildWindowBatch(
     window,
     observed,
     files: new Map(session.files().map(file => [file.id, file])),
+    jitNames: await readJitNames(window, options.perfMaps),
     symbolize: frames => symbolizeFrames(frames, session, options.symbols),
     periodNs,
     timeUnixNanos,

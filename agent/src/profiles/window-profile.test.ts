@@ -9,6 +9,7 @@ import {
   type TestSample,
 } from '../testing.ts'
 import { decodeFrameWords, type FrameWord } from './frame-words.ts'
+import { type JitNames, readJitNames } from './jit-names.ts'
 import { type FrameLine, SymbolCache } from './symbol-cache.ts'
 import { buildWindowProfile } from './window-profile.ts'
 
@@ -24,7 +25,12 @@ function nameByOffset(frame: FrameWord): FrameLine[] {
 }
 
 /** Builds the body of two services; functions are named by their offset, odd ones have no name. */
-async function buildText(samples: TestSample[], lost = 0, linesOf = nameByOffset) {
+async function buildText(
+  samples: TestSample[],
+  lost = 0,
+  linesOf = nameByOffset,
+  jitNames: JitNames = new Map(),
+) {
   const processes = [nativeProcess({ pid: 1 }), nativeProcess({ pid: 2 }), nativeProcess({ pid: 3 })]
   const { profile, series } = await buildWindowProfile({
     window: nativeWindow(processes, samples),
@@ -42,6 +48,7 @@ async function buildText(samples: TestSample[], lost = 0, linesOf = nameByOffset
       frames.map(frame => {
         return { lines: linesOf(frame), address: 0n }
       }),
+    jitNames,
     periodNs: 1000,
     timeUnixNanos: 5n,
     resultNames,
@@ -117,6 +124,29 @@ test('kernel frames keep their address, JIT frames are one', async () => {
   expect(text).toEqual(['0: fffff81000010 < [jit] < f20 = 1000'])
   expect(profile.mappings.map(mapping => mapping.file)).toEqual(['[kernel.kallsyms]', '[anon]', '/bin/api'])
   expect(profile.locationAddress[0]).toBe(0xffffffff81000010n)
+})
+
+test('JIT frames are named by the map of their own process', async () => {
+  const stack = [...jitFrame(0x7f00n), ...jitFrame(0x7f10n), nativeFrame(3, 0x20)]
+  const samples = [
+    { process: 0, stack },
+    { process: 1, stack: [...stack] },
+    { process: 2, stack: [...stack] },
+  ]
+  const processes = [nativeProcess({ pid: 1 }), nativeProcess({ pid: 2 }), nativeProcess({ pid: 3 })]
+  const names = await readJitNames(nativeWindow(processes, samples), {
+    name: async (pid, _start, _nsPid, pcs) =>
+      Array.from(pcs, pc =>
+        pid === 3 || (pid === 2 && pc === 0x7f10n) ? '' : `js${pid}-${pc.toString(16)}`,
+      ),
+  })
+  const { text, series } = await buildText(samples, 0, nameByOffset, names)
+  expect(text).toEqual([
+    '0: js1-7f00 < js1-7f10 < f20 = 1000',
+    '0: js2-7f00 < [jit] < f20 = 1000',
+    '1: [jit] < f20 = 1000',
+  ])
+  expect(series.map(({ unsymbolized }) => unsymbolized)).toEqual([0, 1])
 })
 
 test('a stack that does not reach its root says so and is counted', async () => {

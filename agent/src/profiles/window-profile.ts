@@ -3,6 +3,7 @@ import { unwindResults } from '../bpf/frame-layout.ts'
 import type { NativeFile, NativeWindow } from '../bpf/native.ts'
 import type { ObservedWindow } from '../processes/process-table.ts'
 import { decodeFrameWords, type FrameWord } from './frame-words.ts'
+import type { JitNames } from './jit-names.ts'
 import type { FrameLine, FrameSymbol } from './symbol-cache.ts'
 
 /** Names the frames asked for; one answer per frame, without lines when unknown. */
@@ -14,6 +15,7 @@ export interface WindowProfileInput {
   /** Files by id. */
   files: ReadonlyMap<number, NativeFile>
   symbolize: Symbolize
+  jitNames: JitNames
   periodNs: number
   /** Start of the window by the wall clock. */
   timeUnixNanos: bigint
@@ -48,7 +50,8 @@ const lastWholeResult = unwindResults.kernelThread
  *
  *   NATIVE file 3 + 0x1139     location 0x401139 in a.out's mapping, a line for each inlined call, then `work`
  *   KERNEL 0xffffffff81000000  location in [kernel.kallsyms]
- *   JIT JIT JIT                one `[jit]`: their depth means nothing until they have names
+ *   JIT with a name            location in [anon] without an address, function as the perf-map has it
+ *   JIT JIT JIT                one `[jit]`: their depth means nothing without names
  *
  * Mappings span all addresses with offset 0, which is how pprof tools know addresses that are already the
  * ELF file's own (google/pprof internal/elfexec GetBase).
@@ -74,10 +77,13 @@ export async function buildWindowProfile(input: WindowProfileInput): Promise<Win
     const thread = window.threadNames[window.sampleThread[row]!] ?? ''
     counts[series]!.samples += count
     if (result > lastWholeResult) counts[series]!.truncated += count
-    const stackKey = `${stackIndex}:${result > lastWholeResult ? result : 0}`
+    // The same addresses of JIT code are other functions in another process.
+    const namesOfProcess = input.jitNames.get(window.sampleProcess[row]!)
+    const owner = namesOfProcess ? window.sampleProcess[row]! : ''
+    const stackKey = `${stackIndex}@${owner}:${result > lastWholeResult ? result : 0}`
     let stack = stacks.get(stackKey)
     if (!stack) {
-      stack = readStack(window, stackIndex, result, resultNames, frames)
+      stack = readStack(window, stackIndex, result, resultNames, frames, namesOfProcess)
       stacks.set(stackKey, stack)
     }
     const rowKey = `${series}:${stackKey}:${thread}`
@@ -157,14 +163,16 @@ function readStack(
   result: number,
   resultNames: readonly string[],
   frames: FrameTable,
+  jitNames: ReadonlyMap<bigint, string> | undefined,
 ): Stack {
   const from = window.stackOffset[stackIndex]!
   const to = window.stackOffset[stackIndex + 1]!
   const list: number[] = []
   let last = -1
   for (const word of decodeFrameWords(window.stackWords, from, to)) {
-    const frame = frames.index(word)
-    if (frame === last && word.kind === 'jit') continue
+    const name = word.kind === 'jit' ? jitNames?.get(word.payload) : undefined
+    const frame = name === undefined ? frames.index(word) : frames.marker(name, '[anon]')
+    if (name === undefined && frame === last && word.kind === 'jit') continue
     list.push(frame)
     last = frame
   }
@@ -172,14 +180,16 @@ function readStack(
   else if (result > lastWholeResult)
     list.push(frames.marker(`[incomplete: ${(resultNames[result] ?? String(result)).replaceAll('_', ' ')}]`))
   // A whole stack without frames: a kernel thread while kernel stacks are off.
-  if (list.length === 0) list.push(frames.marker('[kernel]'))
+  if (list.length === 0) list.push(frames.marker('[kernel]', '[kernel.kallsyms]'))
   return { frames: list }
 }
 
 /** Distinct frames of a window: real ones count up from 0, markers down from -1. */
 class FrameTable {
   readonly words: FrameWord[] = []
-  readonly markers: string[] = []
+  /** Frames that are names only, with their mapping. */
+  readonly markers: { name: string; mapping: string }[] = []
+  readonly #byMarker = new Map<string, number>()
   readonly #byScope = new Map<number, Map<number, number>>()
 
   index(word: FrameWord): number {
@@ -196,9 +206,13 @@ class FrameTable {
     return index
   }
 
-  marker(name: string): number {
-    let index = this.markers.indexOf(name)
-    if (index < 0) index = this.markers.push(name) - 1
+  marker(name: string, mapping = '[unwinder]'): number {
+    const key = `${mapping}\0${name}`
+    let index = this.#byMarker.get(key)
+    if (index === undefined) {
+      index = this.markers.push({ name, mapping }) - 1
+      this.#byMarker.set(key, index)
+    }
     return -1 - index
   }
 }
@@ -236,12 +250,8 @@ class LocationTable {
   #add(frame: number): number {
     const word = this.#frames.words[frame]
     if (!word) {
-      const name = this.#frames.markers[-1 - frame]!
-      return this.#push(
-        0n,
-        this.#mapping(name === '[kernel]' ? '[kernel.kallsyms]' : '[unwinder]', ''),
-        namedLine(name),
-      )
+      const { name, mapping } = this.#frames.markers[-1 - frame]!
+      return this.#push(0n, this.#mapping(mapping, ''), namedLine(name))
     }
     const symbol = this.#symbols[frame]!
     if (word.kind === 'jit') return this.#push(0n, this.#mapping('[anon]', ''), namedLine('[jit]'))
