@@ -2,7 +2,13 @@ export * from './call-tree.ts'
 export * from './column-stacks.ts'
 export { DEFAULT_DIFF_SETTINGS, type DiffSettings } from './diff/compare-functions.ts'
 export * from './diff/compare-profiles.ts'
-export type { DiffTree, WeighedColumns } from './diff/diff-tree.ts'
+export {
+  type Cause,
+  changeScale,
+  type DiffTree,
+  isWithinNoise,
+  type WeighedColumns,
+} from './diff/diff-tree.ts'
 export type { Verdict, VerdictState } from './diff/verdict.ts'
 export * from './errors.ts'
 export * from './formats/folded.ts'

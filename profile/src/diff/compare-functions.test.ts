@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { compareFunctions, DEFAULT_DIFF_SETTINGS, type FunctionComparison } from './compare-functions.ts'
 import { buildSide, type DiffSide } from './side.ts'
+import { judge } from './verdict.ts'
 
 /** Numbers in [0, 1) that are the same on every run (mulberry32). */
 function createRandom(seed: number): () => number {
@@ -142,14 +143,20 @@ describe('equal workloads', () => {
     ['one recording a side', { instances: 1, samples: 5000, jitter: 0 }],
     ['four instances a side', { instances: 4, samples: 2000, jitter: 0.1 }],
     ['twelve instances a side', { instances: 12, samples: 1000, jitter: 0.1 }],
-  ])('%s: at most one pair in twenty has a finding', (_, draw) => {
+  ])('%s: at most one pair in twenty has a finding, one in a hundred a verdict', (_, draw) => {
     const random = createRandom(7)
     let withFinding = 0
+    let withVerdict = 0
     for (let pair = 0; pair < pairs; pair++) {
       const side = () => drawSide({ shares: zipf(100), ...draw }, random)
-      if (found(compareFunctions(side(), side(), DEFAULT_DIFF_SETTINGS)) !== '') withFinding++
+      const [a, b] = [side(), side()]
+      const compared = compareFunctions(a, b, DEFAULT_DIFF_SETTINGS)
+      if (found(compared) !== '') withFinding++
+      const { state } = judge(a, b, compared, null, DEFAULT_DIFF_SETTINGS)
+      if (state !== 'no_evidence') withVerdict++
     }
     expect(withFinding).toBeLessThanOrEqual(most)
+    expect(withVerdict).toBeLessThanOrEqual(pairs * 0.01 + 2 * Math.sqrt(pairs * 0.01 * 0.99))
   })
 })
 

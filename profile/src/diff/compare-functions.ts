@@ -9,6 +9,8 @@ import type { DiffSide } from './side.ts'
 export interface DiffSettings {
   /** Share of findings that may be false (Benjamini-Hochberg). */
   falseDiscoveryRate: number
+  /** Of findings that a verdict may rest on: a wrong verdict costs more than a wrong line of a table. */
+  verdictRate: number
   /** Of each interval. */
   confidence: number
   /** A function is tested when its self share on either side is at least this and it has minSamples there. */
@@ -27,6 +29,7 @@ export interface DiffSettings {
 
 export const DEFAULT_DIFF_SETTINGS: DiffSettings = {
   falseDiscoveryRate: 0.05,
+  verdictRate: 0.01,
   confidence: 0.95,
   minShare: 0.0005,
   minSamples: 30,

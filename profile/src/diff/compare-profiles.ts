@@ -5,9 +5,17 @@ import {
   compareFunctions,
   DEFAULT_DIFF_SETTINGS,
   type DiffSettings,
+  type FunctionChange,
 } from './compare-functions.ts'
 import { compareTotals, type TotalsBasis, type TotalsComparison } from './compare-totals.ts'
-import { buildDiffTree, type DiffTree, keyOf, type WeighedColumns } from './diff-tree.ts'
+import {
+  buildDiffTree,
+  type Cause,
+  type DiffTree,
+  findCause,
+  keyOf,
+  type WeighedColumns,
+} from './diff-tree.ts'
 import { buildSide, type DiffSide, sum } from './side.ts'
 import { judge, type Verdict } from './verdict.ts'
 
@@ -64,9 +72,16 @@ export interface ProfileComparison {
   a: SideSummary
   b: SideSummary
   verdict: Verdict
+  /** Where a verdict of slower or faster comes from: the deepest frame that holds most of the change. */
+  cause: Cause | null
   totals: TotalsComparison | null
   method: 'ranks' | 'pooled'
   tested: number
+  /**
+   * Of a typical function: the least change that would have been found, over the square root of s (1 - s), s
+   * being its share. 0 when none was tested.
+   */
+  noise: number
   /** By size of the shift; findings first, rare ones last. */
   functions: ComparedFunction[]
   settings: DiffSettings
@@ -76,6 +91,9 @@ export interface ProfileComparison {
    */
   tree(maxNodes: number): DiffTree
 }
+
+/** Deep enough for a cause: frames that are left out hold little of any change. */
+const causeNodes = 20_000
 
 /** Compares two sides whose values have one unit. Deterministic. */
 export function compareProfiles(
@@ -108,13 +126,20 @@ export function compareProfiles(
   const totalsB = totalShares(b, placeOf, frames.length)
   const summary = { a: summarize(sideA), b: summarize(sideB) }
   const verdict = judge(sideA, sideB, functions, totals, settings)
+  const scaleA = scaleOf(summary.a, normalization)
+  const scaleB =
+    scaleOf(summary.b, normalization) * (verdict.growth?.from === 'implied' ? 1 + verdict.growth.value : 1)
+  const tree = (maxNodes: number): DiffTree => buildDiffTree(a.stacks, b.stacks, scaleA, scaleB, maxNodes)
+  const isFound = verdict.state === 'slower' || verdict.state === 'faster'
   return {
     normalization,
     ...summary,
     verdict,
+    cause: isFound ? findCause(tree(causeNodes)) : null,
     totals,
     method: functions.method,
     tested: functions.tested,
+    noise: typicalNoise(functions.changes),
     functions: functions.changes.map(({ function: index, shareA, shareB, smallestVisible, ...change }) => ({
       ...frames[index]!,
       ...change,
@@ -127,16 +152,16 @@ export function compareProfiles(
       smallestVisible: Number.isFinite(smallestVisible) ? smallestVisible : null,
     })),
     settings,
-    tree: maxNodes =>
-      buildDiffTree(
-        a.stacks,
-        b.stacks,
-        scaleOf(summary.a, normalization),
-        scaleOf(summary.b, normalization) *
-          (verdict.growth?.from === 'implied' ? 1 + verdict.growth.value : 1),
-        maxNodes,
-      ),
+    tree,
   }
+}
+
+function typicalNoise(changes: readonly FunctionChange[]): number {
+  const factors = changes
+    .filter(({ smallestVisible, shareA }) => Number.isFinite(smallestVisible) && shareA > 0 && shareA < 1)
+    .map(({ smallestVisible, shareA }) => smallestVisible / Math.sqrt(shareA * (1 - shareA)))
+    .sort((x, y) => x - y)
+  return factors[factors.length >> 1] ?? 0
 }
 
 /** Replicates count NO_STACK by the index after the last frame. */

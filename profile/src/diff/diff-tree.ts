@@ -112,3 +112,56 @@ function weigh(
   }
   return { self, total }
 }
+
+export interface Cause {
+  /** Frames from the root's child down to the one that explains the change. */
+  path: TreeFrame[]
+  /** Growth of its total, in the tree's unit. */
+  change: number
+}
+
+// A child that holds less of its parent's change leaves the rest unexplained.
+const explains = 0.8
+
+/**
+ * The deepest frame that still holds most of the tree's change, found by following from the root the child
+ * with the largest one. null when already the root's children share the change.
+ */
+export function findCause({ tree, totalA, totalB }: DiffTree): Cause | null {
+  const changeOf = (node: number): number => totalB[node]! - totalA[node]!
+  const direction = Math.sign(changeOf(0))
+  const path: TreeFrame[] = []
+  let at = 0
+  for (;;) {
+    let best = -1
+    for (let node = at + 1; node < tree.parent.length && tree.parent[node]! >= at; node++) {
+      if (tree.parent[node] !== at || tree.frames[tree.frame[node]!]!.kind === 'omitted') continue
+      if (best < 0 || direction * (changeOf(node) - changeOf(best)) > 0) best = node
+    }
+    if (best < 0 || direction * changeOf(best) < explains * direction * changeOf(at)) break
+    at = best
+    path.push(tree.frames[tree.frame[at]!]!)
+  }
+  return path.length > 0 && direction !== 0 ? { path, change: changeOf(at) } : null
+}
+
+/**
+ * Whether a node's change is less than what would have been found, and so is to be shown as none.
+ *
+ * noise: see ProfileComparison. Of a share s the noise goes with the square root of s (1 - s).
+ */
+export function isWithinNoise(a: number, b: number, whole: number, noise: number): boolean {
+  const share = whole > 0 ? Math.min(1, Math.max(0, (a + b) / 2 / whole)) : 0
+  return Math.abs(b - a) <= noise * Math.sqrt(share * (1 - share)) * whole
+}
+
+/**
+ * The change, at a node, that takes the full colour: that of 99 of 100 nodes, so that one does not pale the
+ * others. totalA, totalB: one per node, the root first. Never 0.
+ */
+export function changeScale(totalA: ArrayLike<number>, totalB: ArrayLike<number>): number {
+  const changes = Float64Array.from({ length: Math.max(0, totalA.length - 1) }, (_, node) =>
+    Math.abs(totalB[node + 1]! - totalA[node + 1]!),
+  ).sort()
+  return changes[Math.floor(changes.length * 0.99)] || changes.at(-1) || 1
+}

@@ -52,12 +52,16 @@ export function judge(
         : `the total changed by ${interval}; ${percent(settings.gateRelative)} or more, and p at most ${(1 - settings.confidence).toPrecision(1)}, would be a finding`,
     }
   }
-  const findings = functions.changes.filter(({ state }) => state === 'slower' || state === 'faster')
+  const all = functions.changes.filter(({ state }) => state === 'slower' || state === 'faster')
+  const findings = all.filter(({ q }) => q <= settings.verdictRate)
   if (findings.length === 0) {
     return {
       state: 'no_evidence',
       growth: null,
-      reason: `none of ${functions.tested} functions changed its share by more than noise`,
+      reason:
+        all.length === 0
+          ? `none of ${functions.tested} functions changed its share by more than noise`
+          : `${all.length} of ${functions.tested} functions changed by more than noise, but not surely enough for a verdict (q over ${settings.verdictRate})`,
     }
   }
   const shareA = findings.reduce((share, change) => share + change.shareA, 0)
