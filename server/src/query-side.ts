@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { createRequestMetrics } from './api/request-metrics.ts'
 import type { ServerConfig } from './config.ts'
 import type { QueryContext } from './query/context.ts'
+import { createComparer } from './query/diff/comparer.ts'
 import { createTreeWorker, type TreeWorker } from './query/tree/workers.ts'
 import type { StoreClient } from './storage/client.ts'
 import { createReader, type StatementCost } from './storage/select/reader.ts'
@@ -86,11 +87,13 @@ export function createQuerySide(options: QuerySideOptions): { context: QueryCont
   }
   const trees = thread('trees', 0.8)
   const exports = thread('exports', 0.2)
+  const comparer = createComparer(config.queryTimeoutMs)
   return {
     context: {
       reader,
       trees,
       exports,
+      comparer,
       treeLimits: {
         nodes: config.queryNodes,
         frames: config.queryFrames,
@@ -103,6 +106,7 @@ export function createQuerySide(options: QuerySideOptions): { context: QueryCont
       levels: options.levels,
     },
     async stop() {
+      await comparer.stop()
       await trees.stop()
       await exports.stop()
     },

@@ -1,7 +1,9 @@
 import { writeFile } from 'node:fs/promises'
 import { compareProfiles, type Normalization, type ProfileComparison } from '@strobe/profile'
 import { type Command, InvalidArgumentError } from 'commander'
+import { addRangeOptions, addServerOptions, createApiClient, type ServerOptions } from '../api-client.ts'
 import { CliError, type CommandContext, exitCodes } from '../command.ts'
+import { askServer } from '../diff/ask-server.ts'
 import { type DiffReport, formatDiffMarkdown, formatDiffText } from '../diff/format-report.ts'
 import { formatDiffSvg } from '../diff/format-svg.ts'
 import { readSide } from '../diff/read-side.ts'
@@ -9,15 +11,18 @@ import { readCount } from './top.ts'
 
 type Format = 'text' | 'json' | 'markdown' | 'svg'
 
-interface Options {
+interface Options extends ServerOptions {
   type: string
+  from: string
+  to: string
+  fromA?: string
+  toA?: string
   normalize: Normalization
   format?: Format
   output?: string
   n: number
   designEffect?: number
   failOn?: FailRule[]
-  json?: boolean
 }
 
 interface FailRule {
@@ -29,10 +34,12 @@ interface FailRule {
 const maxTreeNodes = 2_500
 
 export function configure(command: Command, context: CommandContext): void {
-  command
-    .argument('<a>', 'the baseline: a profile, or a folder of profiles of the same thing')
+  addRangeOptions(addServerOptions(command, context))
+    .argument('<a>', 'the baseline: a profile, a folder of profiles of the same thing, or a selector')
     .argument('<b>', 'what is compared with it')
-    .option('--type <type>', 'profile type, when a file has several', '')
+    .option('--from-a <time>', 'start of A, when A and B are selectors (default: as --from, which is of B)')
+    .option('--to-a <time>', 'end of A')
+    .option('--type <type>', 'profile type, when there are several', '')
     .option(
       '--normalize <how>',
       'share: of each side; total: per profile, for the same work recorded twice; rate: per second',
@@ -52,7 +59,6 @@ export function configure(command: Command, context: CommandContext): void {
       'exit with 4 when the whole is slower (or faster) by that much: slower=2%; may be given again',
       addRule,
     )
-    .option('--json', 'the same as --format json')
     .addHelpText(
       'after',
       `
@@ -64,28 +70,63 @@ Exit codes: 0 compared, 1 failure, 2 wrong usage, 4 a rule of --fail-on holds, 5
 
   strobe record -o before.pb.gz -- ./bench && git switch fix && strobe record -o after.pb.gz -- ./bench
   strobe diff before.pb.gz after.pb.gz --normalize total --fail-on slower=2%
-  strobe diff runs/main runs/branch --format markdown -o comment.md`,
+  strobe diff runs/main runs/branch --format markdown -o comment.md
+  strobe diff '{service_name="api",service_version="1.4"}' '{service_name="api",service_version="1.5"}'
+  strobe diff '{service_name="api"}' '{service_name="api"}' --from-a now-25h --to-a now-24h`,
     )
     .action(async (a: string, b: string, options: Options) => {
-      const [sideA, sideB] = [await readSide(a, options.type), await readSide(b, options.type)]
-      const types = [...new Set([...sideA.types, ...sideB.types])]
-      if (sideA.unit !== sideB.unit)
+      const areSelectors = [a, b].map(side => side.trimStart().startsWith('{'))
+      if (areSelectors[0] !== areSelectors[1])
         throw new CliError(
-          `A is in ${sideA.unit || 'no unit'}, B in ${sideB.unit || 'no unit'}; choose one type of both with --type (there are ${types.join(', ')})`,
+          'give two files or folders, or two selectors such as {service_name="api"}',
+          exitCodes.usage,
         )
-      const comparison = compareProfiles(
-        sideA.side,
-        sideB.side,
-        options.normalize,
-        options.designEffect === undefined ? {} : { designEffect: options.designEffect },
-      )
-      const report: DiffReport = {
-        ...{ nameA: a, nameB: b, type: types.join(', '), unit: sideA.unit, limit: options.n, comparison },
-        warnings: warningsOf(comparison, options, types),
-      }
+      const report = areSelectors[0]
+        ? await compareSelectors(a, b, options, context)
+        : await compareFiles(a, b, options)
       await write(report, options, context)
-      context.setExitCode(exitCodeOf(comparison, options.failOn ?? [], context))
+      context.setExitCode(exitCodeOf(report.comparison, options.failOn ?? [], context))
     })
+}
+
+async function compareSelectors(
+  a: string,
+  b: string,
+  options: Options,
+  context: CommandContext,
+): Promise<DiffReport> {
+  if (options.normalize === 'total')
+    throw new CliError('selectors are compared by share or rate; total is for files', exitCodes.usage)
+  const type = options.type || 'cpu'
+  const { fromA = options.from, toA = options.to } = options
+  const sides = { queryA: a, fromA, toA, queryB: b, fromB: options.from, toB: options.to }
+  const { comparison, ...rest } = await askServer(createApiClient(options, context), {
+    ...sides,
+    ...{ type, normalize: options.normalize },
+  })
+  return {
+    ...{ nameA: `${a} ${fromA} to ${toA}`, nameB: `${b} ${options.from} to ${options.to}` },
+    ...{ type, limit: options.n, comparison, ...rest },
+  }
+}
+
+async function compareFiles(a: string, b: string, options: Options): Promise<DiffReport> {
+  const [sideA, sideB] = [await readSide(a, options.type), await readSide(b, options.type)]
+  const types = [...new Set([...sideA.types, ...sideB.types])]
+  if (sideA.unit !== sideB.unit)
+    throw new CliError(
+      `A is in ${sideA.unit || 'no unit'}, B in ${sideB.unit || 'no unit'}; choose one type of both with --type (there are ${types.join(', ')})`,
+    )
+  const comparison = compareProfiles(
+    sideA.side,
+    sideB.side,
+    options.normalize,
+    options.designEffect === undefined ? {} : { designEffect: options.designEffect },
+  )
+  return {
+    ...{ nameA: a, nameB: b, type: types.join(', '), unit: sideA.unit, limit: options.n, comparison },
+    ...{ warnings: warningsOf(comparison, options, types), omittedFunctions: 0 },
+  }
 }
 
 function warningsOf({ a, b, normalization }: ProfileComparison, options: Options, types: string[]): string[] {

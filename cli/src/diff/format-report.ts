@@ -16,6 +16,8 @@ export interface DiffReport {
   /** Functions to list. */
   limit: number
   warnings: string[]
+  /** Rare ones that are not among the functions. */
+  omittedFunctions: number
 }
 
 export const verdictWords = {
@@ -43,6 +45,8 @@ export function formatDiffText(report: DiffReport, width: number): string {
     '',
     `${verdictWords[comparison.verdict.state]}: ${comparison.verdict.reason}`,
   ]
+  const cause = describeCause(comparison)
+  if (cause) lines.push(cause)
   const smallest = describeSmallest(comparison)
   if (smallest) lines.push(smallest)
   for (const warning of report.warnings) lines.push(`Mind: ${warning}`)
@@ -76,7 +80,7 @@ export function formatDiffText(report: DiffReport, width: number): string {
     )
   }
   const left = comparison.tested - rows.length
-  const rare = comparison.functions.length - comparison.tested
+  const rare = comparison.functions.length - comparison.tested + report.omittedFunctions
   const notes = [
     ...(left > 0 ? [`${left} more (-n lists them)`] : []),
     ...(rare > 0 ? [`${rare} too rare to be tested`] : []),
@@ -118,6 +122,8 @@ export function formatDiffMarkdown(report: DiffReport): string {
       ),
     )
   }
+  const cause = describeCause(comparison)
+  if (cause) lines.push('', escapeCell(cause))
   const smallest = describeSmallest(comparison)
   if (smallest) lines.push('', smallest)
   for (const warning of report.warnings) lines.push('', `Mind: ${warning}`)
@@ -136,6 +142,14 @@ function describeSide(name: string, side: SideSummary, unit: string): string {
   if (side.seconds > 0) parts.push(`in ${formatValue(side.seconds, 'seconds')}`)
   if (side.replicates > 1) parts.unshift(`${side.replicates} profiles`)
   return `${name}: ${parts.join(', ')}`
+}
+
+/** '' when the change has no one place. */
+function describeCause({ cause, normalization }: ProfileComparison): string {
+  const frame = cause?.path.at(-1)
+  if (!cause || !frame) return ''
+  const size = normalization === 'share' ? ` (${points(cause.change)} of A)` : ''
+  return `Most of it lies under ${frame.name}${size}, ${cause.path.length} calls deep`
 }
 
 /** What "no evidence" is worth: what would have been seen. */

@@ -1,4 +1,4 @@
-import { type DiffTree, formatShare } from '@strobe/profile'
+import { changeScale, type DiffTree, formatShare, isWithinNoise } from '@strobe/profile'
 import { cleanText } from '../table.ts'
 import { type DiffReport, points, verdictWords } from './format-report.ts'
 
@@ -19,7 +19,7 @@ export function formatDiffSvg(report: DiffReport): string {
   const boxes = layOut(diff)
   const depth = boxes.reduce((most, box) => Math.max(most, box.depth), 0)
   const height = header + (depth + 1) * rowHeight + margin
-  const scale = colourScale(diff)
+  const scale = changeScale(diff.totalA, diff.totalB)
   const title = `${verdictWords[report.comparison.verdict.state]}: ${report.comparison.verdict.reason}`
   const isShare = report.comparison.normalization === 'share'
   return [
@@ -28,7 +28,7 @@ export function formatDiffSvg(report: DiffReport): string {
     `<text x="${margin}" y="20" font-size="14" font-weight="600">${escapeText(shorten(title, width - 2 * margin, 8.4))}</text>`,
     `<text x="${margin}" y="38" fill="#555555">${escapeText(shorten(`A ${report.nameA}   B ${report.nameB}   ${report.type}`, width - 2 * margin, 6.4))}</text>`,
     legend(scale, isShare),
-    ...boxes.map(box => drawBox(box, diff, scale, isShare)),
+    ...boxes.map(box => drawBox(box, diff, { scale, noise: report.comparison.noise, isShare })),
     '</svg>\n',
   ].join('\n')
 }
@@ -59,14 +59,6 @@ function layOut({ tree }: DiffTree): Box[] {
   return boxes.filter(box => box !== undefined)
 }
 
-/** The change that takes the full colour: no single wide frame near the root may pale all others. */
-function colourScale({ tree, totalA, totalB }: DiffTree): number {
-  const changes: number[] = []
-  for (let node = 1; node < tree.parent.length; node++) changes.push(Math.abs(totalB[node]! - totalA[node]!))
-  changes.sort((x, y) => x - y)
-  return changes[Math.floor(changes.length * 0.99)] || changes.at(-1) || 1
-}
-
 function colourOf(change: number, scale: number): string {
   const part = Math.min(1, Math.sqrt(Math.abs(change) / scale))
   const [r, g, b] = change > 0 ? [220, 80, 40] : [60, 130, 235]
@@ -77,8 +69,7 @@ function colourOf(change: number, scale: number): string {
 function drawBox(
   { node, depth, x, w }: Box,
   { tree, totalA, totalB }: DiffTree,
-  scale: number,
-  isShare: boolean,
+  { scale, noise, isShare }: { scale: number; noise: number; isShare: boolean },
 ): string {
   const frame = tree.frames[tree.frame[node]!]
   const name = frame?.name ?? 'all'
@@ -104,7 +95,7 @@ function drawBox(
     : `A ${a.toPrecision(4)}, B ${b.toPrecision(4)}`
   return (
     `<g><title>${escapeText(`${name}${frame?.module ? ` (${frame.module})` : ''}: ${facts}`)}</title>` +
-    `<rect x="${x.toFixed(1)}" y="${y}" width="${w.toFixed(1)}" height="${rowHeight - 1}" fill="${isFolded ? '#f2f2f2' : colourOf(b - a, scale)}"${border}/>` +
+    `<rect x="${x.toFixed(1)}" y="${y}" width="${w.toFixed(1)}" height="${rowHeight - 1}" fill="${isFolded ? '#f2f2f2' : colourOf(isWithinNoise(a, b, totalA[0]!, noise) ? 0 : b - a, scale)}"${border}/>` +
     (text ? `<text x="${(x + 3).toFixed(1)}" y="${y + 13}">${escapeText(text)}</text>` : '') +
     '</g>'
   )
@@ -118,7 +109,7 @@ function legend(scale: number, isShare: boolean): string {
       `<rect x="${margin + 95 + index * 24}" y="46" width="24" height="12" fill="${colourOf(step * scale, scale)}"/>`,
   )
   const end = margin + 95 + steps.length * 24
-  return `<text x="${margin}" y="57" fill="#555555">${escapeText(`less, −${label}`)}</text>${swatches.join('')}<text x="${end + 6}" y="57" fill="#555555">${escapeText(`more, +${label}; widths are means of A and B; heavy border: new, dashed: gone`)}</text>`
+  return `<text x="${margin}" y="57" fill="#555555">${escapeText(`less, −${label}`)}</text>${swatches.join('')}<text x="${end + 6}" y="57" fill="#555555">${escapeText(`more, +${label}; grey: within noise; widths are means of A and B; heavy border: new, dashed: gone`)}</text>`
 }
 
 /** '' when not even three letters fit. */

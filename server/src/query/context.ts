@@ -1,6 +1,7 @@
 import type { LevelSettings } from '../storage/levels/settings.ts'
 import type { WindowTable } from '../storage/life/windows.ts'
 import type { Reader } from '../storage/select/reader.ts'
+import type { Comparer } from './diff/comparer.ts'
 import type { TreeLimits } from './tree/protocol.ts'
 import type { TreeWorker } from './tree/workers.ts'
 
@@ -11,6 +12,7 @@ export interface QueryContext {
   /** A thread of its own for files: writing one cannot be paused. */
   exports: TreeWorker
   treeLimits: TreeLimits
+  comparer: Comparer
   /** Unix ms. */
   now(): number
   /** An agent without a heartbeat for this long is silent. */

@@ -21,6 +21,7 @@ import { createReader, type Reader, type ReadUsage } from '../storage/select/rea
 import type { LabelMatcher, Scope } from '../storage/select/statement.ts'
 import type { QueryContext } from './context.ts'
 import { readMeta } from './coverage.ts'
+import { createComparer } from './diff/comparer.ts'
 import { queryFunctions } from './functions.ts'
 import { assemblePlan, planStackSums } from './plan-stacks.ts'
 import { createTreeWorker } from './tree/workers.ts'
@@ -31,6 +32,7 @@ const startMs = Date.UTC(2026, 10, 1, 10)
 const hourMs = 3_600_000
 const settings = { ...defaultLevelSettings(), pauseRatio: 0, retryMs: 0 }
 const trees = createTreeWorker({ cacheBytes: 2 ** 24 })
+const comparer = createComparer(30_000)
 let engine: Engine
 let client: StoreClient
 let reader: Reader
@@ -89,6 +91,7 @@ function contextOf(levels: boolean): QueryContext {
     reader,
     trees,
     exports: trees,
+    comparer,
     treeLimits: { nodes: 1_000_000, frames: 10_000_000, timeoutMs: 30_000 },
     now: () => nowMs,
     agentSilentMs: 60_000,

@@ -2,6 +2,7 @@ import type { Route } from '../route.ts'
 import { adminRoutes } from './admin/index.ts'
 import { agentsRoute } from './agents.ts'
 import { demoDataRoute } from './demo-data.ts'
+import { diffRoute } from './diff.ts'
 import { flamegraphRoute } from './flamegraph.ts'
 import { functionsRoute } from './functions.ts'
 import { labelsRoute, labelValuesRoute } from './labels.ts'
@@ -21,6 +22,7 @@ export const routes: Route[] = [
   seriesRoute,
   flamegraphRoute,
   functionsRoute,
+  diffRoute,
   profileRoute,
   pushRoute,
   agentsRoute,

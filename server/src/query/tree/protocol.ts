@@ -23,6 +23,7 @@ export type TreeWork =
       /** RowBinary of functions that were summed before, beside the stacks; see readFunctionSums. */
       sums?: Uint8Array
     }
+  | { kind: 'stacks' }
   | { kind: 'file'; format: ExportFormat; facts: ExportFacts }
 
 export const exportFormats = ['pprof', 'folded', 'speedscope', 'json'] as const
@@ -38,6 +39,18 @@ export interface ExportFacts {
   coveredSeconds: number
   /** Sampling period, decimal. */
   period: string
+}
+
+/** The stacks themselves: stack i is stackFrame[stackOffset[i] .. stackOffset[i + 1]], leaf first. */
+export interface ListedStacks {
+  stackOffset: Uint32Array
+  /** Indices into frames. */
+  stackFrame: Uint32Array
+  frames: TreeFrame[]
+  /** One per stack. */
+  values: Float64Array
+  /** Two per stack: halves of its id, low first. */
+  ids: Uint32Array
 }
 
 export interface TreeRequest {
@@ -67,6 +80,7 @@ export type TreeAnswer = { whole: number; total: number } & ExactTotals &
         functions: { frame: TreeFrame; self: number; total: number }[]
         omitted: { functions: number; self: number }
       }
+    | ({ kind: 'stacks' } & ListedStacks)
     /** Of format json an object without its closing brace: its meta is not known yet. */
     | { kind: 'file'; bytes: Uint8Array }
   )

@@ -7,7 +7,7 @@ import { findNode } from './find-node.ts'
 import { FrameKeys, hidden } from './frame-keys.ts'
 import type { Generation } from './generation.ts'
 import type { Pace } from './pace.ts'
-import type { TreeAnswer, TreeRequest } from './protocol.ts'
+import type { ListedStacks, TreeAnswer, TreeRequest } from './protocol.ts'
 import { FunctionSink, ListSink, type StackSink, TreeSink } from './sinks.ts'
 import type { StackCache } from './stack-cache.ts'
 import { idsPerLoad, type Load, loadFrames, loadStacks, notStored } from './stack-loader.ts'
@@ -56,7 +56,7 @@ export async function runTreeJob(
   const isTree = work.kind === 'flamegraph' || (work.kind === 'file' && work.format === 'json')
   const sink = isTree
     ? new TreeSink(limits.nodes, sums.count)
-    : isFrames
+    : isFrames || work.kind === 'stacks'
       ? new ListSink()
       : new FunctionSink()
   try {
@@ -99,6 +99,8 @@ export async function runTreeJob(
       const bytes = formatStacks(work.format, work.facts, stacks, weights, request.divisor)
       return { kind: 'file', ...totals, bytes }
     }
+    if (sink instanceof ListSink && work.kind === 'stacks')
+      return { kind: 'stacks', ...totals, ...listStacks(sink, keys, sums) }
     throw new TypeError(`no work is called ${work.kind}`)
   } catch (error) {
     if (error instanceof StrobeError && error.code === 'TREE_LIMIT')
@@ -269,6 +271,16 @@ async function addFunctions(
     if (pace.isTurnOver) await pace.giveWay()
   }
   return sums.exactSelf
+}
+
+function listStacks(sink: ListSink, keys: FrameKeys, sums: StackSums): ListedStacks {
+  const { place, ...columns } = sink.finish()
+  const ids = new Uint32Array(2 * place.length)
+  for (const [stack, at] of place.entries()) {
+    ids[2 * stack] = sums.ids[2 * at]!
+    ids[2 * stack + 1] = sums.ids[2 * at + 1]!
+  }
+  return { ...columns, frames: keys.frames, values: Float64Array.from(place, at => sums.values[at]!), ids }
 }
 
 function listFunctions(

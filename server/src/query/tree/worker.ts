@@ -104,6 +104,10 @@ function buffersOf(answer: TreeAnswer): ArrayBuffer[] {
     }
     case 'functions':
       return []
+    case 'stacks':
+      return [answer.stackOffset, answer.stackFrame, answer.values, answer.ids].map(
+        column => column.buffer as ArrayBuffer,
+      )
     case 'file':
       return [answer.bytes.buffer as ArrayBuffer]
   }

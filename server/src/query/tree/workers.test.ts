@@ -116,6 +116,29 @@ test('a query that is dropped stops in the thread', async () => {
   expect(ended).toEqual(['QUERY_CANCELLED'])
 })
 
+test('a query that is dropped while it waits for another one to load stops nobody', async () => {
+  const store = createFakeStore(frames, manyStacks(3000, 20))
+  worker = createTreeWorker({ cacheBytes: 2 ** 26 })
+  const isLoading = Promise.withResolvers<void>()
+  const isDropped = Promise.withResolvers<void>()
+  const slow: Load = async (kind, ids) => {
+    isLoading.resolve()
+    await isDropped.promise
+    return store.load(kind, ids)
+  }
+  const first = worker.run(request, store.sums(), slow, undefined)
+  await isLoading.promise
+  const controller = new AbortController()
+  const small = createFakeStore([{ name: 'f' }], [{ frames: [0], value: 1n }])
+  const second = worker.run({ ...request, tenant: 'b' }, small.sums(), small.load, controller.signal)
+  const third = worker.run({ ...request, tenant: 'c' }, store.sums(), store.load, undefined)
+  controller.abort()
+  await expect(second).rejects.toMatchObject({ code: 'QUERY_CANCELLED' })
+  isDropped.resolve()
+  const whole = (await first).whole
+  expect((await third).whole).toBe(whole)
+})
+
 test('a store that fails in the middle fails the query, with its code', async () => {
   const store = createFakeStore([{ name: 'f' }], [{ frames: [0], value: 1n }])
   worker = createTreeWorker({ cacheBytes: 2 ** 20 })

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import * as amounts from './amounts.ts'
 import * as coverage from './coverage.ts'
+import * as diff from './diff-statements.ts'
 import * as sampleLabels from './sample-labels.ts'
 import type { Scope, Statement } from './statement.ts'
 import * as statements from './statements.ts'
@@ -21,7 +22,7 @@ const ids = BigUint64Array.of(1n, 18_446_744_073_709_551_615n)
 
 const kinds = ['sum', 'gauge', 'cumulative'] as const
 
-const modules = { ...statements, ...coverage, ...amounts, ...sampleLabels }
+const modules = { ...statements, ...coverage, ...amounts, ...sampleLabels, ...diff }
 const every: Record<keyof typeof modules, Statement[]> = {
   selectTypes: [statements.selectTypes(scope)],
   selectServices: [statements.selectServices(scope)],
@@ -49,6 +50,11 @@ const every: Record<keyof typeof modules, Statement[]> = {
   selectSampleLabelNames: [sampleLabels.selectSampleLabelNames(scope)],
   selectSampleLabelUnit: [sampleLabels.selectSampleLabelUnit('acme', "it's")],
   selectSampleLabelValues: [sampleLabels.selectSampleLabelValues(scope, "it's", 10)],
+  selectReplicates: [diff.selectReplicates(scope, 600, true)],
+  selectReplicateSelves: [
+    diff.selectReplicateSelves(scope, 600, ['api']),
+    diff.selectReplicateSelves(scope, 600, []),
+  ],
   selectStacks: [statements.selectStacks('acme', ['api'], ids), statements.selectStacks('acme', [], ids)],
   selectFrames: [statements.selectFrames('acme', ids)],
   selectFunctions: [statements.selectFunctions('acme', ids)],
