@@ -7,7 +7,13 @@ import {
 } from '@tanstack/react-router'
 import { Shell } from './components/shell.tsx'
 import { ServicesPage } from './pages/services/services-page.tsx'
-import { formatSearch, parseSearch, readServiceSearch, readServicesSearch } from './state/search-params.ts'
+import {
+  formatSearch,
+  parseSearch,
+  readDiffSearch,
+  readServiceSearch,
+  readServicesSearch,
+} from './state/search-params.ts'
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound })
 
@@ -33,10 +39,17 @@ const service = createRoute({
   component: lazyRouteComponent(() => import('./pages/service/service-page.tsx'), 'ServicePage'),
 })
 
+const diff = createRoute({
+  getParentRoute: () => root,
+  path: '/s/$service/diff',
+  validateSearch: readDiffSearch,
+  component: lazyRouteComponent(() => import('./pages/diff/diff-page.tsx'), 'DiffPage'),
+})
+
 /** basePath: the page's prefix, such as '/' or '/strobe/'. */
 export function createPageRouter(basePath: string) {
   return createRouter({
-    routeTree: root.addChildren([start, services, service]),
+    routeTree: root.addChildren([start, services, service, diff]),
     basepath: basePath,
     parseSearch,
     stringifySearch: formatSearch,

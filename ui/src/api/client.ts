@@ -1,5 +1,6 @@
 import type {
   Agent,
+  DiffAnswer,
   FlamegraphAnswer,
   FunctionsAnswer,
   ProfileType,
@@ -19,6 +20,19 @@ export interface Range {
 export interface Selection extends Range {
   type: string
   query: string
+}
+
+/** Two selections of one type. */
+export interface DiffSelection {
+  type: string
+  queryA: string
+  fromA: Moment
+  toA: Moment
+  queryB: string
+  fromB: Moment
+  toB: Moment
+  normalize: 'share' | 'rate'
+  nodes: number
 }
 
 /** An answer that is not 2xx, or no answer at all (status 0, code UNREACHABLE). */
@@ -117,6 +131,7 @@ export function createApi(baseUrl: string, readKey: () => string = () => '') {
       get<FlamegraphAnswer>('flamegraph', { ...selection }, signal),
     functions: (selection: Selection & { limit: number; sort: 'self' | 'total' }, signal?: AbortSignal) =>
       get<FunctionsAnswer>('functions', { ...selection }, signal),
+    diff: (sides: DiffSelection, signal?: AbortSignal) => get<DiffAnswer>('diff', { ...sides }, signal),
     /** Where the browser can download the selected profile. */
     profileUrl: (selection: Selection, format: 'pprof' | 'folded' | 'speedscope') => {
       const url = new URL('api/v1/profile', baseUrl)

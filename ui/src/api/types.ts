@@ -117,3 +117,74 @@ export interface FunctionsAnswer {
   omitted: { functions: number; self: number }
   meta: Meta
 }
+
+export type ChangeState = 'slower' | 'faster' | 'small' | 'moved' | 'unclear' | 'rare'
+
+/** Shares are of a side's total, 0 to 1. */
+export interface ChangeRow {
+  name: string
+  file: string
+  module: string
+  kind: FrameKind
+  state: ChangeState
+  isNew: boolean
+  isGone: boolean
+  selfA: number
+  selfB: number
+  totalA: number
+  totalB: number
+  shift: number
+  low: number
+  high: number
+  p: number
+  q: number
+  /** null when too rare to be tested. */
+  smallestVisible: number | null
+}
+
+export interface DiffSide {
+  instances: number
+  replicates: number
+  samples: number
+  total: number
+  seconds: number
+  meta: Meta
+}
+
+export interface DiffAnswer {
+  unit: string
+  normalize: 'share' | 'rate'
+  a: DiffSide
+  b: DiffSide
+  verdict: {
+    state: 'slower' | 'faster' | 'no_evidence' | 'cannot_compare'
+    reason: string
+    growth: { value: number; low: number; high: number; from: 'totals' | 'implied' } | null
+  }
+  /** The deepest frame that holds most of the change, from below the root; in the tree's unit. */
+  cause: { path: { name: string; module: string }[]; change: number } | null
+  method: 'ranks' | 'pooled'
+  tested: number
+  /** The least change that would have been found, over sqrt(s (1 - s)) of a share s. */
+  noise: number
+  /** By size of the change; findings first, rare ones last. */
+  functions: ChangeRow[]
+  omitted: { functions: number }
+  warnings: string[]
+  tree: {
+    names: string[]
+    files: string[]
+    modules: string[]
+    kinds: FrameKind[]
+    /** Depth first, node 0 the root; shares of A's total, or units a second of an instance. */
+    nodes: {
+      name: number[]
+      parent: number[]
+      selfA: number[]
+      selfB: number[]
+      totalA: number[]
+      totalB: number[]
+    }
+  }
+  elapsedMs: number
+}

@@ -52,10 +52,11 @@ export function formatRate(value: number, unit: string): string {
 
 /** 12.3%, and '<0.01%' rather than a zero that is none. */
 export function formatShare(share: number): string {
-  const percent = share * 100
+  // 0.6 - 0.5 is a little less than 0.1.
+  const percent = Number((share * 100).toPrecision(12))
   if (percent === 0) return '0%'
   if (percent < 0.01) return '<0.01%'
-  if (percent >= 99.95) return '100%'
+  if (percent >= 99.95 && percent < 100.05) return '100%'
   return `${percent >= 10 ? percent.toFixed(1) : percent.toFixed(2)}%`
 }
 

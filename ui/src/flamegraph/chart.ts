@@ -65,7 +65,7 @@ export function createFlameChart(element: HTMLElement, events: ChartEvents): Fla
     .setColorMapper(node => {
       const frame = drawn?.tree.frames[node.data.frameIndex]
       if (!frame) return `url(#${patterns.omitted})`
-      if (!drawn?.found) return fillOf(frame)
+      if (!drawn?.found) return drawn?.tree.difference?.fill(node.data.node) ?? fillOf(frame)
       return drawn.found.has(node.data.frameIndex) ? foundFill : notFoundFill
     })
 
@@ -111,6 +111,10 @@ export function createFlameChart(element: HTMLElement, events: ChartEvents): Fla
   function mark(): void {
     const groups = frames()
     groups.classed('found', node => drawn?.found?.has(node.data.frameIndex) === true)
+    const markOf = (node: HierarchyRectangularNode) =>
+      node.data.folded === 0 ? drawn?.tree.difference?.mark(node.data.node) : ''
+    groups.classed('is-new', node => markOf(node) === 'new')
+    groups.classed('is-gone', node => markOf(node) === 'gone')
     groups.classed('cursor', node => node.data.node === cursor && node.data.folded === 0)
     // Drawn last, so that the neighbours' edges do not cover the ring.
     groups.filter('.cursor').raise()

@@ -157,17 +157,25 @@ export default function FlameGraph({ tree, zoom, search, isIcicle, onZoom, onPoi
           }}
         >
           <p className="font-mono break-all">{frameOf(tree, hover.node).name}</p>
-          <p className="text-muted tabular-nums">
-            {formatShare((tree.totals[hover.node] ?? 0) / (tree.total || 1))} ·{' '}
-            {formatWeight(tree.totals[hover.node] ?? 0, tree.unit)}
-          </p>
+          <p className="text-muted tabular-nums">{weigh(tree, hover.node)}</p>
         </div>
       )}
     </>
   )
 }
 
+function weigh(tree: FlameTree, node: number): string {
+  const total = tree.totals[node] ?? 0
+  return (
+    tree.difference?.facts(node) ??
+    `${formatShare(total / (tree.total || 1))} · ${formatWeight(total, tree.unit)}`
+  )
+}
+
 function describe(tree: FlameTree, node: number): string {
+  if (tree.difference) {
+    return `${frameOf(tree, node).name}, ${tree.difference.facts(node)}, level ${tree.depth[node]}`
+  }
   const total = tree.totals[node] ?? 0
   const self = tree.self[node] ?? 0
   return `${frameOf(tree, node).name}, total ${formatShare(total / (tree.total || 1))}, ${formatWeight(total, tree.unit)}, self ${formatWeight(self, tree.unit)}, level ${tree.depth[node]}`

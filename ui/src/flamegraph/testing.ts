@@ -37,21 +37,5 @@ export function treeFromText(text: string): FlameTree {
     modules: names.map(() => 'app'),
     kinds,
     nodes,
-    omitted: { nodes: 0, weight: 0 },
-    meta: {
-      from: 0,
-      to: 0,
-      profiles: 0,
-      coveredSeconds: 0,
-      expected: 0,
-      lost: 0,
-      truncated: 0,
-      unsymbolized: 0,
-      missingMinutes: 0,
-      minutes: 0,
-      rowsRead: 0,
-      bytesRead: 0,
-      elapsedMs: 0,
-    },
   })
 }

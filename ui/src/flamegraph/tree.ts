@@ -24,6 +24,17 @@ export interface FlameTree {
   end: Int32Array
   self: Float64Array
   totals: Float64Array
+  /** Two sides in one tree: how their difference is shown; absent in a tree of one side. */
+  difference?: Difference
+}
+
+/** Per node: what colour, words and mark say about the change. */
+export interface Difference {
+  fill(node: number): string
+  /** For tooltip and speech. */
+  facts(node: number): string
+  /** '' unless one side has nothing there. */
+  mark(node: number): '' | 'new' | 'gone'
 }
 
 /** What d3-flame-graph gets: its own copy, since it writes `hide` and `fade` into it. */
@@ -46,8 +57,10 @@ export interface DrawNode {
 /** Levels drawn at once: taller graphs slow every zoom down and overflow d3-flame-graph's recursion. */
 export const maxDrawnDepth = 400
 
+type TreeAnswer = Pick<FlamegraphAnswer, 'unit' | 'total' | 'names' | 'files' | 'modules' | 'kinds' | 'nodes'>
+
 /** Throws TREE_MALFORMED when the answer is not a depth-first tree. */
-export function readTree(answer: FlamegraphAnswer): FlameTree {
+export function readTree(answer: TreeAnswer): FlameTree {
   const { name, parent, self, total } = answer.nodes
   const count = name.length
   if (parent.length !== count || self.length !== count || total.length !== count || count === 0) {
@@ -130,6 +143,11 @@ export function shortName(name: string): string {
   return slash < 0 || head.includes(' ') || slash === head.length - 1 ? name : name.slice(slash + 1)
 }
 
+function markSign(tree: FlameTree, node: number): string {
+  const mark = tree.difference?.mark(node) ?? ''
+  return mark === 'new' ? '+ ' : mark === 'gone' ? '− ' : ''
+}
+
 /** Copies the tree below base for drawing, zoomed in on a node, at most maxDrawnDepth levels deep. */
 export function buildDrawTree(tree: FlameTree, base: number, zoom: number): DrawNode {
   const end = tree.end[base] ?? 0
@@ -154,7 +172,7 @@ export function buildDrawTree(tree: FlameTree, base: number, zoom: number): Draw
       continue
     }
     const copy: DrawNode = {
-      n: shortName(frameOf(tree, node).name),
+      n: markSign(tree, node) + shortName(frameOf(tree, node).name),
       v: tree.totals[node] ?? 0,
       frameIndex: tree.frame[node] ?? -1,
       node,

@@ -28,6 +28,25 @@ export interface ServiceSearch {
   sort?: string
 }
 
+export interface DiffSearch {
+  type?: string
+  /** The sides: selector without the service, and range. */
+  qa?: string
+  fa?: string
+  ta?: string
+  qb?: string
+  fb?: string
+  tb?: string
+  /** share is the default. */
+  normalize?: 'share' | 'rate'
+  /** Which changes the table lists; all is the default. */
+  show?: string
+  view?: 'table' | 'flame'
+  shape?: 'flame' | 'icicle'
+  find?: string
+  at?: string
+}
+
 type Parameters = Record<string, unknown>
 
 function pick<Name extends string>(parameters: Parameters, names: Name[]): Partial<Record<Name, string>> {
@@ -58,6 +77,31 @@ export function readServiceSearch(parameters: Parameters): ServiceSearch {
   ])
   return {
     ...rest,
+    ...(view === 'table' || view === 'flame' ? { view } : {}),
+    ...(shape === 'flame' || shape === 'icicle' ? { shape } : {}),
+  }
+}
+
+export function readDiffSearch(parameters: Parameters): DiffSearch {
+  const names = [
+    'type',
+    'qa',
+    'fa',
+    'ta',
+    'qb',
+    'fb',
+    'tb',
+    'normalize',
+    'show',
+    'view',
+    'shape',
+    'find',
+    'at',
+  ]
+  const { normalize, view, shape, ...rest } = pick(parameters, names)
+  return {
+    ...rest,
+    ...(normalize === 'rate' ? { normalize } : {}),
     ...(view === 'table' || view === 'flame' ? { view } : {}),
     ...(shape === 'flame' || shape === 'icicle' ? { shape } : {}),
   }

@@ -1,17 +1,20 @@
 import type { LabelMatcher } from '@strobe/profile'
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
-import { getRouteApi } from '@tanstack/react-router'
-import { RotateCw } from 'lucide-react'
+import { getRouteApi, Link } from '@tanstack/react-router'
+import { GitCompareArrows, RotateCw } from 'lucide-react'
 import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { Tab, TabList, TabPanel, Tabs } from 'react-aria-components'
 import { useApi } from '../../api/api-context.ts'
-import type { Meta, ProfileType } from '../../api/types.ts'
-import { ChoicePicker, IconButton } from '../../components/controls.tsx'
+import type { Meta } from '../../api/types.ts'
+import { ChoicePicker, controlClass, IconButton } from '../../components/controls.tsx'
+import { FlamePanel, FlameSkeleton, FlameToolbar } from '../../components/flame-panel.tsx'
 import { formatShare } from '../../components/format.ts'
 import { LabelFilter } from '../../components/label-filter.tsx'
 import { ErrorNotice, WarningStrip } from '../../components/notices.tsx'
+import { preferredType, typeChoicesOf } from '../../components/profile-types.ts'
 import { RangePicker } from '../../components/range-picker.tsx'
 import { saveBlob } from '../../components/save-blob.ts'
+import { useIsWide } from '../../components/use-is-wide.ts'
 import { frameMatcher, isExact, searchTree } from '../../flamegraph/search.ts'
 import { findPath, frameOf, pathHash, readTree } from '../../flamegraph/tree.ts'
 import { useKeptAnswer } from '../../state/kept-answer.ts'
@@ -20,10 +23,8 @@ import { formatSelector, parseSelector } from '../../state/selector.ts'
 import { readKey } from '../../state/session-key.ts'
 import { resolveRange } from '../../state/time-range.ts'
 import { EmptyReason } from './empty-reason.tsx'
-import { FlamePanel, FlameSkeleton, FlameToolbar } from './flame-panel.tsx'
 import { CoverageFooter, FrameDetails } from './frame-details.tsx'
 import { FunctionTable } from './function-table.tsx'
-import { useIsWide } from './use-is-wide.ts'
 
 const TimeSeries = lazy(() => import('../../components/time-series.tsx'))
 const route = getRouteApi('/s/$service')
@@ -161,10 +162,7 @@ function ServiceView({ service }: { service: string }) {
     isTypeMissing || (flamegraph.data !== undefined && !flamegraph.isStale && flamegraph.data.total === 0)
   const isStale = flamegraph.isStale || functions.isStale
   const meta = flamegraph.data?.meta
-  const typeChoices = (types.data ?? []).map(one => ({ id: one.id, text: one.title, hint: one.unit }))
-  if (type !== undefined && !typeChoices.some(one => one.id === type)) {
-    typeChoices.push({ id: type, text: type.split(':')[1] ?? type, hint: 'not collected' })
-  }
+  const typeChoices = typeChoicesOf(types.data, type)
   const byChoices = [
     { id: '', text: 'nothing' },
     ...(labels.data ?? [])
@@ -215,6 +213,15 @@ function ServiceView({ service }: { service: string }) {
         />
         <LabelFilter query={filter} scope={scope} range={range} onChange={q => patch({ q })} />
         <div className="ml-auto flex items-center gap-2">
+          <Link
+            to="/s/$service/diff"
+            params={{ service }}
+            search={{ qb: filter, fb: from, tb: to, ...(search.type ? { type: search.type } : {}) }}
+            className={controlClass}
+          >
+            <GitCompareArrows size={14} aria-hidden="true" className="text-muted" />
+            Compare
+          </Link>
           <RangePicker from={from} to={to} onChange={onRange} />
           <IconButton label="Refresh" onPress={() => setRefreshes(count => count + 1)}>
             <RotateCw
@@ -332,10 +339,6 @@ function ServiceView({ service }: { service: string }) {
       )}
     </div>
   )
-}
-
-function preferredType(types: ProfileType[] | undefined): string | undefined {
-  return (types?.find(one => one.sampleType === 'cpu') ?? types?.[0])?.id
 }
 
 /** Says so when samples are missing from the answer; idle minutes stand in the footer. */

@@ -1,12 +1,12 @@
 import { ArrowDownToLine, ArrowUpToLine, ChevronRight, Download, RotateCcw, Search, X } from 'lucide-react'
 import { Fragment, lazy, type RefObject, Suspense, useEffect, useState } from 'react'
 import { Button, Menu, MenuItem, MenuTrigger, Popover } from 'react-aria-components'
-import { controlClass, IconButton, optionClass, popoverClass } from '../../components/controls.tsx'
-import { countOf, formatShare } from '../../components/format.ts'
-import type { SearchResult } from '../../flamegraph/search.ts'
-import { type FlameTree, frameOf, pathTo, shortName } from '../../flamegraph/tree.ts'
+import type { SearchResult } from '../flamegraph/search.ts'
+import { type FlameTree, frameOf, pathTo, shortName } from '../flamegraph/tree.ts'
+import { controlClass, IconButton, optionClass, popoverClass } from './controls.tsx'
+import { countOf, formatShare } from './format.ts'
 
-const FlameGraph = lazy(() => import('../../flamegraph/flame-graph.tsx'))
+const FlameGraph = lazy(() => import('../flamegraph/flame-graph.tsx'))
 const searchDelayMs = 150
 
 export function FlameToolbar({
@@ -102,26 +102,28 @@ export function FlameToolbar({
             <ArrowUpToLine size={15} aria-hidden="true" />
           )}
         </IconButton>
-        <MenuTrigger>
-          <IconButton label="Download">
-            <Download size={15} aria-hidden="true" />
-          </IconButton>
-          <Popover className={popoverClass} placement="bottom end">
-            <Menu className="outline-none">
-              {downloads.map(download => (
-                <MenuItem
-                  key={download.name}
-                  className={optionClass}
-                  {...(download.save
-                    ? { onAction: download.save }
-                    : { href: download.url, download: true as const })}
-                >
-                  {download.name}
-                </MenuItem>
-              ))}
-            </Menu>
-          </Popover>
-        </MenuTrigger>
+        {downloads.length > 0 && (
+          <MenuTrigger>
+            <IconButton label="Download">
+              <Download size={15} aria-hidden="true" />
+            </IconButton>
+            <Popover className={popoverClass} placement="bottom end">
+              <Menu className="outline-none">
+                {downloads.map(download => (
+                  <MenuItem
+                    key={download.name}
+                    className={optionClass}
+                    {...(download.save
+                      ? { onAction: download.save }
+                      : { href: download.url, download: true as const })}
+                  >
+                    {download.name}
+                  </MenuItem>
+                ))}
+              </Menu>
+            </Popover>
+          </MenuTrigger>
+        )}
       </div>
     </div>
   )
