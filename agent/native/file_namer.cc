@@ -5,6 +5,8 @@
 #include <chrono>
 #include <utility>
 
+#include "function_starts.h"
+
 namespace strobe {
 
 namespace {
@@ -184,7 +186,25 @@ std::vector<NamedAddress> FileNamer::name(uint32_t key, const std::vector<uint64
     if (outermost.linkage_name.empty() && (outermost.function.empty() || is_mangled(symbol)))
       outermost.linkage_name = symbol;
   }
+  if (known_file != files_.end() && known_file->second.is_readable) find_starts(addresses, open, &named);
   return named;
+}
+
+void FileNamer::find_starts(const std::vector<uint64_t>& addresses, const Open& open,
+                            std::vector<NamedAddress>* named) {
+  std::vector<size_t> unnamed;
+  for (size_t i = 0; i < named->size(); i++) {
+    if ((*named)[i].lines.empty()) unnamed.push_back(i);
+  }
+  if (unnamed.empty()) return;
+  auto starts = std::make_shared<std::vector<uint64_t>>();
+  const bool is_done = thread_.run(kPatience, [open, starts, unnamed, addresses] {
+    const auto file = open();
+    for (const size_t at : unnamed)
+      starts->push_back(file ? find_function_start(*file->image, addresses[at]).value_or(0) : 0);
+  });
+  if (!is_done) return;
+  for (size_t i = 0; i < unnamed.size(); i++) (*named)[unnamed[i]].start = (*starts)[i];
 }
 
 void FileNamer::add_usage(std::map<std::string, uint64_t, std::less<>>* totals) const {

@@ -35,6 +35,7 @@ const char* symbol_quality_name(SymbolQuality quality);
 /* Lines of one address, innermost first; empty: it has no name. */
 struct NamedAddress {
   SourceLines lines;
+  uint64_t start = 0;   /* without a name: where the function starts, 0 when that is not known */
   bool is_final = true; /* false: a better answer may come when it is asked again */
 };
 
@@ -76,6 +77,8 @@ class FileNamer {
   Lines ask_go(const File& file, const std::vector<uint64_t>& addresses, const Open& open);
   std::shared_ptr<const SymbolIndex> index_of(uint32_t key, const Open& open);
   std::vector<int> lend_dwarf(const Open& open);
+  void find_starts(const std::vector<uint64_t>& addresses, const Open& open,
+                   std::vector<NamedAddress>* named);
 
   std::shared_ptr<Counters> counters_;
   std::shared_ptr<const DebugFiles> debug_files_;

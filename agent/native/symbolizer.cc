@@ -106,7 +106,8 @@ SymbolizedFrames Symbolizer::symbolize(const std::vector<uint64_t>& pairs) {
       OfFile& one = of_files.find(file)->second;
       const NamedAddress& named = one.named[one.next];
       for (const SourceLine& line : named.lines) columns.add(line);
-      columns.end_frame(file, one.addresses[one.next++], named.is_final);
+      const uint64_t address = one.addresses[one.next++];
+      columns.end_frame(file, named.start != 0 ? named.start : address, named.is_final);
       continue;
     }
     if (pairs[i] >> FRAME_KIND_SHIFT == FRAME_KERNEL) {

@@ -97,7 +97,10 @@ export interface NativeSymbols {
   startLine: Uint32Array
   /** File id for native frames, 0 for others. */
   file: Uint32Array
-  /** Virtual address in the ELF file, kernel address, or pc. */
+  /**
+   * Virtual address in the ELF file, kernel address, or pc. Of a frame without a name: where its function starts,
+   * if unwind tables tell.
+   */
   address: BigUint64Array
   /** 0: a better answer may come when it is asked again. */
   isFinal: Uint8Array
