@@ -54,7 +54,7 @@ bool give_up_privileges() {
 }
 
 /* Everything else is refused: a hostile file that takes this process over can compute, and answer. */
-bool allow_few_system_calls() {
+[[maybe_unused]] bool allow_few_system_calls() {
   static const int allowed[] = {
       SYS_read,    SYS_pread64,    SYS_recvmsg,       SYS_sendmsg,      SYS_ppoll,
       SYS_close,   SYS_mmap,       SYS_munmap,        SYS_mremap,       SYS_mprotect,
@@ -87,7 +87,7 @@ bool allow_few_system_calls() {
   return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
 }
 
-void limit(__rlimit_resource resource, rlim_t value) {
+[[maybe_unused]] void limit(__rlimit_resource resource, rlim_t value) {
   const rlimit limits = {value, value};
   setrlimit(resource, &limits);
 }
