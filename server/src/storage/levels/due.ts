@@ -51,12 +51,13 @@ export async function selectDue(
   const floor = (ms: number) => Math.max(0, Math.floor(ms / 1000 / level.seconds) * level.seconds)
   const from = floor(nowMs - backMs)
   const to = floor(nowMs - settings.closeDelayMs)
+  // Fences (../fence.ts) are rows without a tenant.
+  const isProfiled = "tenant != '' AND time >= toDateTime({from:UInt32}) AND time < toDateTime({to:UInt32})"
   const types = (
-    await select<[type: string]>(
-      client,
-      'SELECT DISTINCT type FROM totals_10m WHERE time >= toDateTime({from:UInt32}) AND time < toDateTime({to:UInt32})',
-      { from, to },
-    )
+    await select<[type: string]>(client, `SELECT DISTINCT type FROM totals_10m WHERE ${isProfiled}`, {
+      from,
+      to,
+    })
   ).flatMap(([type]) => (isLeveled(type) ? [type] : []))
   if (types.length === 0) return []
   const isDerived = level.source !== 'samples'
@@ -75,8 +76,7 @@ export async function selectDue(
     `SELECT tenant, service, type, toUInt32(p.period), toFloat64(p.samples), toString(${sourceRun} AS source_run),
         multiIf(notEmpty(recorded), 'late', failed > 0, 'retry', 'new')
       FROM (SELECT tenant, service, type, ${period} AS period, sum(profiles) AS profiles, sum(samples) AS samples
-        FROM totals_10m WHERE time >= toDateTime({from:UInt32}) AND time < toDateTime({to:UInt32})
-          AND type IN {types:Array(String)}
+        FROM totals_10m WHERE ${isProfiled} AND type IN {types:Array(String)}
         GROUP BY tenant, service, type, period
         HAVING profiles > 0 AND max(received_at) <= toDateTime({settled:UInt32})) AS p
       ANY LEFT JOIN (SELECT tenant, service, type, time AS period, groupUniqArrayIf(profiles, step = 'recorded') AS recorded,

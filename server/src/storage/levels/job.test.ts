@@ -6,7 +6,9 @@ import { defaultEngineSettings } from '../../engine/settings.ts'
 import { type Engine, startEngine } from '../../engine/supervisor.ts'
 import { createStoreClient, type StoreClient } from '../client.ts'
 import { deleteAllData } from '../delete-data.ts'
+import { buildFence } from '../fence.ts'
 import { migrate } from '../migrate.ts'
+import { parsePlaces } from '../places.ts'
 import { LevelJob, type LevelJobOptions } from './job.ts'
 import { levelNames, levels } from './level.ts'
 import { defaultLevelSettings } from './settings.ts'
@@ -132,6 +134,14 @@ test('closed periods are summed once, and gauges are not', async () => {
   expect(await select('SELECT DISTINCT type FROM level_state')).toEqual([[cpuType]])
   await job.look()
   expect(counts).toEqual({ 'new recorded': all, 'hours new': 4 })
+})
+
+test('fences are not profiles', async () => {
+  await store.write(client, 300, startMs, startMs + 2 * hourMs)
+  await buildFence(client, 'a-group', parsePlaces([`0/${startMs / 900_000}/1`]))
+  await openJob().look()
+  expect(await checkRuns()).toBe(periodsOfAll())
+  expect(await select("SELECT count() FROM level_state WHERE tenant = ''")).toEqual([[0]])
 })
 
 test('an open or unsettled period is left alone', async () => {
