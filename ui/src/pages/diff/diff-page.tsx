@@ -3,7 +3,7 @@ import { keepPreviousData, useMutation, useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { ArrowLeftRight, RotateCw } from 'lucide-react'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
-import { Menu, MenuItem, MenuTrigger, Popover, Tab, TabList, TabPanel, Tabs } from 'react-aria-components'
+import { Menu, MenuItem, MenuTrigger, Popover } from 'react-aria-components'
 import { useApi } from '../../api/api-context.ts'
 import {
   ChoicePicker,
@@ -15,6 +15,7 @@ import {
 import { FlamePanel, FlameSkeleton, FlameToolbar } from '../../components/flame-panel.tsx'
 import { ErrorNotice } from '../../components/notices.tsx'
 import { preferredType, typeChoicesOf } from '../../components/profile-types.ts'
+import { TableAndGraph } from '../../components/table-and-graph.tsx'
 import { useIsWide } from '../../components/use-is-wide.ts'
 import { readDiffTree } from '../../flamegraph/diff-tree.ts'
 import { searchTree } from '../../flamegraph/search.ts'
@@ -284,48 +285,15 @@ function DiffView({ service }: { service: string }) {
             onZoom={onZoom}
             onShape={isIcicle => patch({ shape: isIcicle ? 'icicle' : 'flame' }, true)}
           />
-          <div aria-busy={diff.isStale} className="flex shrink-0 wide:min-h-0 wide:flex-1 wide:shrink">
-            {isWide ? (
-              <>
-                <section
-                  aria-label="Functions"
-                  className="w-[46%] min-w-0 shrink-0 border-r border-line bg-panel"
-                >
-                  {table}
-                </section>
-                <section aria-label="Flame graph" className="min-w-0 flex-1 bg-panel px-2 pb-1">
-                  {graph}
-                </section>
-              </>
-            ) : (
-              <Tabs
-                selectedKey={search.view ?? 'table'}
-                onSelectionChange={key => patch({ view: key === 'table' ? 'table' : 'flame' }, true)}
-                className="flex min-w-0 flex-1 flex-col bg-panel"
-              >
-                <TabList aria-label="View" className="flex border-b border-line px-2">
-                  {[
-                    ['table', 'Functions'],
-                    ['flame', 'Flame graph'],
-                  ].map(([id, text]) => (
-                    <Tab
-                      key={id}
-                      id={id ?? ''}
-                      className="cursor-pointer border-b-2 border-transparent px-3 py-1.5 text-muted outline-offset-[-2px] data-[selected]:border-accent data-[selected]:font-medium data-[selected]:text-ink"
-                    >
-                      {text}
-                    </Tab>
-                  ))}
-                </TabList>
-                <TabPanel id="flame" className="h-[60vh] px-1">
-                  {graph}
-                </TabPanel>
-                <TabPanel id="table" className="h-[60vh]">
-                  {table}
-                </TabPanel>
-              </Tabs>
-            )}
-          </div>
+          <TableAndGraph
+            table={table}
+            graph={graph}
+            isWide={isWide}
+            isWideTable
+            isStale={diff.isStale}
+            view={search.view ?? 'table'}
+            onView={view => patch({ view }, true)}
+          />
           {tree && diff.data && (
             <section
               aria-label="Selected frame"

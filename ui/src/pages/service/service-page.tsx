@@ -3,7 +3,6 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { GitCompareArrows, RotateCw } from 'lucide-react'
 import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from 'react'
-import { Tab, TabList, TabPanel, Tabs } from 'react-aria-components'
 import { useApi } from '../../api/api-context.ts'
 import type { Meta } from '../../api/types.ts'
 import { ChoicePicker, controlClass, IconButton } from '../../components/controls.tsx'
@@ -14,6 +13,7 @@ import { ErrorNotice, WarningStrip } from '../../components/notices.tsx'
 import { preferredType, typeChoicesOf } from '../../components/profile-types.ts'
 import { RangePicker } from '../../components/range-picker.tsx'
 import { saveBlob } from '../../components/save-blob.ts'
+import { TableAndGraph } from '../../components/table-and-graph.tsx'
 import { useIsWide } from '../../components/use-is-wide.ts'
 import { frameMatcher, isExact, searchTree } from '../../flamegraph/search.ts'
 import { findPath, frameOf, pathHash, readTree } from '../../flamegraph/tree.ts'
@@ -293,38 +293,14 @@ function ServiceView({ service }: { service: string }) {
             onZoom={onZoom}
             onShape={isIcicle => patch({ shape: isIcicle ? 'icicle' : 'flame' }, true)}
           />
-          <div aria-busy={isStale} className="flex shrink-0 wide:min-h-0 wide:flex-1 wide:shrink">
-            {isWide ? (
-              <>
-                <section
-                  aria-label="Functions"
-                  className="w-[36%] min-w-0 shrink-0 border-r border-line bg-panel"
-                >
-                  {table}
-                </section>
-                <section aria-label="Flame graph" className="min-w-0 flex-1 bg-panel px-2 pb-1">
-                  {graph}
-                </section>
-              </>
-            ) : (
-              <Tabs
-                selectedKey={search.view ?? 'flame'}
-                onSelectionChange={key => patch({ view: key === 'table' ? 'table' : 'flame' }, true)}
-                className="flex min-w-0 flex-1 flex-col bg-panel"
-              >
-                <TabList aria-label="View" className="flex border-b border-line px-2">
-                  <ViewTab id="flame">Flame graph</ViewTab>
-                  <ViewTab id="table">Functions</ViewTab>
-                </TabList>
-                <TabPanel id="flame" className="h-[60vh] px-1">
-                  {graph}
-                </TabPanel>
-                <TabPanel id="table" className="h-[60vh]">
-                  {table}
-                </TabPanel>
-              </Tabs>
-            )}
-          </div>
+          <TableAndGraph
+            table={table}
+            graph={graph}
+            isWide={isWide}
+            isStale={isStale}
+            view={search.view ?? 'flame'}
+            onView={view => patch({ view }, true)}
+          />
           {tree && meta && (
             <>
               <FrameDetails tree={tree} node={Math.min(pointed ?? zoom, tree.frame.length - 1)} meta={meta} />
@@ -352,17 +328,6 @@ function Partial({ meta }: { meta: Meta }) {
       : []),
   ]
   return parts.length === 0 ? null : <WarningStrip>Partial: {parts.join('; ')}.</WarningStrip>
-}
-
-function ViewTab({ id, children }: { id: string; children: string }) {
-  return (
-    <Tab
-      id={id}
-      className="cursor-pointer border-b-2 border-transparent px-3 py-1.5 text-muted outline-offset-[-2px] data-[selected]:border-accent data-[selected]:font-medium data-[selected]:text-ink"
-    >
-      {children}
-    </Tab>
-  )
 }
 
 function TableSkeleton() {
