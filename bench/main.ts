@@ -14,6 +14,7 @@ import { formatFigure, verdict } from './figure.ts'
 import { growthBench } from './growth.ts'
 import { ingestBench } from './ingest.ts'
 import { queryBench } from './query.ts'
+import { regressionBench } from './regression.ts'
 import { soakBench } from './soak.ts'
 import { storageBench } from './storage.ts'
 
@@ -23,6 +24,7 @@ const benches: Record<string, Bench> = {
   storage: storageBench,
   query: queryBench,
   growth: growthBench,
+  regression: regressionBench,
   soak: soakBench,
 }
 

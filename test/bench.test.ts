@@ -26,6 +26,13 @@ test('npm run bench -- storage tells a sample by its columns', async () => {
   expect(figures.get('path_samples')).toBeGreaterThan(2 * 1000 * 129)
 })
 
+test('npm run bench -- regression finds what it plants, and little else', async () => {
+  const figures = await runBench('regression')
+  expect(figures.get('12_instances_found_at_1.5_visible')).toBeGreaterThan(0.5)
+  expect(figures.get('12_instances_equal_with_verdict')).toBeLessThan(0.2)
+  expect(figures.get('500_instances_cpu')).toBeGreaterThan(0)
+})
+
 test('npm run bench -- query has an answer beside the bare scan', async () => {
   const figures = await runBench('query')
   expect(figures.get('flamegraph_24h_cpu')).toBeGreaterThan(0)
@@ -47,6 +54,6 @@ describe.skipIf(cannotProfile !== '')(`where BPF loads${cannotProfile}`, () => {
 test('a name that is no bench is refused with those that are', async () => {
   await expect(promisify(execFile)(process.execPath, [benchProgram, 'speed'])).rejects.toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('agent, ingest, storage, query, growth, soak'),
+    stderr: expect.stringContaining('agent, ingest, storage, query, growth, regression, soak'),
   })
 })

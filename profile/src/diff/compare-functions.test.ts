@@ -1,60 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { compareFunctions, DEFAULT_DIFF_SETTINGS, type FunctionComparison } from './compare-functions.ts'
 import { buildSide, type DiffSide } from './side.ts'
+import { createRandom, drawSide, grow, zipf } from './testing.ts'
 import { judge } from './verdict.ts'
-
-/** Numbers in [0, 1) that are the same on every run (mulberry32). */
-function createRandom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
-  }
-}
-
-interface Draw {
-  shares: number[]
-  instances: number
-  samples: number
-  /** Standard deviation of a function's own share between instances, over the share. */
-  jitter?: number
-}
-
-/** Instances that draw their samples from shares that wander a little from one to the next. */
-function drawSide({ shares, instances, samples, jitter = 0 }: Draw, random: () => number): DiffSide {
-  const replicates = Array.from({ length: instances }, () => {
-    const own = shares.map(share => share * Math.exp(jitter * (random() + random() + random() - 1.5) * 2))
-    const all = own.reduce((x, y) => x + y, 0)
-    const bounds: number[] = []
-    own.reduce((before, share, index) => {
-      bounds[index] = before + share / all
-      return bounds[index]
-    }, 0)
-    const self = new Map<number, number>()
-    for (let sample = 0; sample < samples; sample++) {
-      const at = random()
-      let low = 0
-      let high = bounds.length - 1
-      while (low < high) {
-        const middle = (low + high) >> 1
-        if (bounds[middle]! > at) high = middle
-        else low = middle + 1
-      }
-      self.set(low, (self.get(low) ?? 0) + 1)
-    }
-    return { self, samples, seconds: 60 }
-  })
-  return buildSide(replicates, shares.length)
-}
-
-/** Zipf: a few hot functions, many small ones. */
-const zipf = (functions: number): number[] => {
-  const weights = Array.from({ length: functions }, (_, i) => 1 / (i + 1))
-  const all = weights.reduce((x, y) => x + y, 0)
-  return weights.map(weight => weight / all)
-}
 
 const found = ({ changes }: FunctionComparison): string =>
   changes
@@ -175,11 +123,7 @@ describe('a planted change of 1.5 times the stated smallest visible one', () => 
       const a = drawSide({ shares, ...draw }, random)
       const same = compareFunctions(a, drawSide({ shares, ...draw }, random), DEFAULT_DIFF_SETTINGS)
       const visible = same.changes.find(change => change.function === victim)!.smallestVisible
-      const grown = shares.slice()
-      // share + 1.5 visible of a total that grows by as much.
-      const target = shares[victim]! + 1.5 * visible
-      grown[victim] = (target * (1 - shares[victim]!)) / (1 - target)
-      const b = drawSide({ shares: grown, ...draw }, random)
+      const b = drawSide({ shares: grow(shares, victim, 1.5 * visible), ...draw }, random)
       if (found(compareFunctions(a, b, DEFAULT_DIFF_SETTINGS)).includes(`${victim} slower`)) hits++
     }
     expect(hits).toBeGreaterThanOrEqual(trials * 0.9)

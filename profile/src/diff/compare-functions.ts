@@ -19,8 +19,15 @@ export interface DiffSettings {
   /** A finding moves by at least gateShare of the total and gateRelative of the function. */
   gateShare: number
   gateRelative: number
-  /** From so many replicates a side on, ranks are tested; under it samples are pooled. */
+  /**
+   * From so many replicates a side on, and rankHits samples of the function in nine of ten of them, ranks are
+   * tested; under it samples are pooled. With fewer hits a share says more of how many samples a replicate has
+   * than of the function: sides sampled at other rates would differ in their ranks alone. So they would when
+   * replicates have very different numbers of samples: rankSpread is the most that large ones may have of small ones.
+   */
   rankReplicates: number
+  rankHits: number
+  rankSpread: number
   /** Variance of the samples over that of independent ones, for sides of one replicate that cannot tell. */
   designEffect: number
   /** With which a change of the stated smallest visible size is found. */
@@ -36,6 +43,8 @@ export const DEFAULT_DIFF_SETTINGS: DiffSettings = {
   gateShare: 0.001,
   gateRelative: 0.05,
   rankReplicates: 9,
+  rankHits: 5,
+  rankSpread: 3,
   designEffect: 2,
   power: 0.8,
 }
@@ -64,8 +73,11 @@ export interface FunctionChange {
   smallestVisible: number
 }
 
+export type DiffMethod = 'ranks' | 'pooled' | 'mixed'
+
 export interface FunctionComparison {
-  method: 'ranks' | 'pooled'
+  /** mixed: ranks for the functions that have enough samples for it. */
+  method: DiffMethod
   /** Functions that were tested. */
   tested: number
   /** All functions with weight on a side, by size of the shift; findings first, rare ones last. */
@@ -88,7 +100,6 @@ const maxFindings = 50
  */
 export function compareFunctions(a: DiffSide, b: DiffSide, settings: DiffSettings): FunctionComparison {
   const functions = a.selfOffset.length - 1
-  const isRanked = a.totals.length >= settings.rankReplicates && b.totals.length >= settings.rankReplicates
   const sides = { a: sharesOf(a), b: sharesOf(b) }
   const changes: FunctionChange[] = []
   const tested: FunctionChange[] = []
@@ -108,9 +119,10 @@ export function compareFunctions(a: DiffSide, b: DiffSide, settings: DiffSetting
     )
     if (isTested && sides.a.samples > 0 && sides.b.samples > 0) tested.push(change)
   }
-  const test = isRanked
-    ? rankedTest(sides.a, sides.b, settings, tested.length)
-    : pooledTest(sides.a, sides.b, settings, tested)
+  const ranked = rankable(a, b, sides, tested, settings)
+  const byRanks = rankedTest(sides.a, sides.b, settings, tested.length)
+  const byPool = pooledTest(sides.a, sides.b, settings, tested)
+  const test: Test = index => (ranked.has(index) ? byRanks(index) : byPool(index))
   for (const change of tested) Object.assign(change, { state: 'unclear' }, test(change.function))
   const first = applyRates(tested, settings)
   const findings = separate(tested, first, sides, test, settings)
@@ -126,7 +138,32 @@ export function compareFunctions(a: DiffSide, b: DiffSide, settings: DiffSetting
   changes.sort(
     (x, y) => rank(x) - rank(y) || Math.abs(y.shift) - Math.abs(x.shift) || x.function - y.function,
   )
-  return { method: isRanked ? 'ranks' : 'pooled', tested: tested.length, changes }
+  const method = ranked.size === 0 ? 'pooled' : ranked.size === tested.length ? 'ranks' : 'mixed'
+  return { method, tested: tested.length, changes }
+}
+
+/** Functions with enough samples in enough replicates for ranks. */
+function rankable(
+  a: DiffSide,
+  b: DiffSide,
+  sides: { a: SideShares; b: SideShares },
+  tested: readonly FunctionChange[],
+  settings: DiffSettings,
+): Set<number> {
+  const enough = [a, b].every(side => side.totals.length >= settings.rankReplicates)
+  if (!enough) return new Set()
+  const fewSamples = Math.min(
+    ...[a, b].map(({ samples }) => samples.toSorted()[Math.floor(samples.length / 10)]!),
+  )
+  const all = sides.a.samples + sides.b.samples
+  return new Set(
+    tested
+      .map(change => change.function)
+      .filter(index => {
+        const hits = sides.a.hits(index).samples + sides.b.hits(index).samples
+        return (hits / all) * fewSamples >= settings.rankHits
+      }),
+  )
 }
 
 type Test = (index: number) => Pick<FunctionChange, 'shift' | 'low' | 'high' | 'p' | 'smallestVisible'>
@@ -180,8 +217,9 @@ function rankedTest(a: SideShares, b: SideShares, settings: DiffSettings, tests:
   const rank: RankTest = createRankTest(a.replicates, b.replicates)
   const freedom = a.replicates + b.replicates - 2
   const factor = visibleFactor(settings.falseDiscoveryRate / Math.max(1, tests), settings.power, freedom)
-  // What a rank test needs over a t test (Pitman's efficiency for normal values).
-  const efficiency = Math.sqrt(3 / Math.PI)
+  // What a rank test needs over a t test: Pitman's efficiency for normal values, and what few replicates lose
+  // beside it (npm run bench -- regression: found_at_visible).
+  const efficiency = Math.sqrt(3 / Math.PI) / (1 + 1.5 / Math.min(a.replicates, b.replicates))
   return index => {
     const left = a.shares(index)
     const right = b.shares(index)

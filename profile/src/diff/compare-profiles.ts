@@ -4,6 +4,7 @@ import {
   type ChangeState,
   compareFunctions,
   DEFAULT_DIFF_SETTINGS,
+  type DiffMethod,
   type DiffSettings,
   type FunctionChange,
 } from './compare-functions.ts'
@@ -75,7 +76,7 @@ export interface ProfileComparison {
   /** Where a verdict of slower or faster comes from: the deepest frame that holds most of the change. */
   cause: Cause | null
   totals: TotalsComparison | null
-  method: 'ranks' | 'pooled'
+  method: DiffMethod
   tested: number
   /**
    * Of a typical function: the least change that would have been found, over the square root of s (1 - s), s

@@ -12,7 +12,7 @@ export interface FunctionHits {
 /** Self shares of one side, of all its functions but those set aside. */
 export interface SideShares {
   replicates: number
-  /** Of what has not been set aside. */
+  /** Of what has not been set aside, as samples of equal weight. */
   readonly samples: number
   hits(index: number): FunctionHits
   /** The share in each replicate that has samples left. */
@@ -26,8 +26,7 @@ export function sharesOf(side: DiffSide): SideShares {
   const totals = side.totals.slice()
   const samples = side.samples.slice()
   let allWeight = sum(totals)
-  let allSamples = sum(samples)
-  const samplesPerWeight = allWeight > 0 ? allSamples / allWeight : 0
+  let allSamples = effectiveSamples(totals, samples)
   return {
     replicates: totals.length,
     get samples() {
@@ -37,7 +36,8 @@ export function sharesOf(side: DiffSide): SideShares {
       let weight = 0
       for (let at = side.selfOffset[index]!; at < side.selfOffset[index + 1]!; at++)
         weight += side.selfWeight[at]!
-      return { weight, share: allWeight > 0 ? weight / allWeight : 0, samples: weight * samplesPerWeight }
+      const share = allWeight > 0 ? weight / allWeight : 0
+      return { weight, share, samples: share * allSamples }
     },
     shares(index) {
       const shares = new Float64Array(totals.length)
@@ -60,10 +60,26 @@ export function sharesOf(side: DiffSide): SideShares {
         samples[replicate]! -= gone
       }
       allWeight = sum(totals)
-      allSamples = Math.max(0, sum(samples))
+      allSamples = effectiveSamples(totals, samples)
     },
     replicateSamples: () => samples,
   }
+}
+
+/**
+ * How many samples of equal weight would be as noisy. A replicate sampled at a tenth of the rate weighs as much as the
+ * others and is ten times as noisy: the sum of all samples would be too good.
+ */
+function effectiveSamples(totals: Float64Array, samples: Float64Array): number {
+  let weight = 0
+  let squares = 0
+  for (const [replicate, total] of totals.entries()) {
+    const count = samples[replicate]!
+    if (total <= 0 || count <= 0) continue
+    weight += total
+    squares += (total * total) / count
+  }
+  return squares > 0 ? (weight * weight) / squares : 0
 }
 
 // As many degrees of freedom as what all functions tell together weighs in the estimate for one.

@@ -163,7 +163,7 @@ export interface DiffAnswer {
   }
   /** The deepest frame that holds most of the change, from below the root; in the tree's unit. */
   cause: { path: { name: string; module: string }[]; change: number } | null
-  method: 'ranks' | 'pooled'
+  method: 'ranks' | 'pooled' | 'mixed'
   tested: number
   /** The least change that would have been found, over sqrt(s (1 - s)) of a share s. */
   noise: number

@@ -66,7 +66,7 @@ export const diffRoute = defineRoute({
       })
       .nullable()
       .describe('the deepest frame that holds most of the change, root first, and its growth in the tree'),
-    method: z.enum(['ranks', 'pooled']),
+    method: z.enum(['ranks', 'pooled', 'mixed']),
     tested: z.number(),
     noise: z
       .number()

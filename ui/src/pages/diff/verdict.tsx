@@ -78,16 +78,21 @@ export function SideFacts({ side, unit }: { side: DiffSide; unit: string }) {
   return <span className="text-dense text-muted tabular-nums">{facts.join(' · ')}</span>
 }
 
+const methodWords = {
+  ranks: 'by ranks of instances',
+  pooled: 'with samples pooled',
+  mixed: 'by ranks of instances, or with samples pooled where those are few',
+} as const
+
 function describeSight({ functions, tested, method }: DiffAnswer): string {
   const visible = functions.flatMap(({ smallestVisible }) =>
     smallestVisible === null ? [] : [smallestVisible],
   )
-  const test = method === 'ranks' ? 'by ranks of instances' : 'with samples pooled'
   if (visible.length === 0) return 'No function has enough samples to be tested.'
   visible.sort((x, y) => x - y)
   const middle = visible[visible.length >> 1] ?? 0
   return (
-    `${countOf(tested, 'function')} tested ${test}. A typical one that grew by ${(middle * 100).toPrecision(2)} points of ` +
+    `${countOf(tested, 'function')} tested ${methodWords[method]}. A typical one that grew by ${(middle * 100).toPrecision(2)} points of ` +
     'the total would have been found 80 times in 100; of the findings at most 5 in 100 are expected to be false.'
   )
 }
