@@ -250,6 +250,10 @@ test('what weighs more than 2^63 is exact as text, and pprof refuses it instead 
   const exact = String(2n * large - 6n)
   for (const path of ['flamegraph', 'functions'])
     expect(await get(path, query)).toMatchObject({ totalExact: exact, wholeExact: exact })
+  expect(await get('flamegraph', { ...query, at: '["main"]' })).toMatchObject({
+    totalExact: null,
+    wholeExact: exact,
+  })
   expect(await get('functions', { ...query, focus: '^b$' })).toMatchObject({
     totalExact: String(large - 6n),
     wholeExact: exact,

@@ -13,7 +13,7 @@ export interface FunctionsAnswer {
   whole: number
   /** Both with every digit, of means three after the point. */
   wholeExact: string
-  totalExact: string | null
+  totalExact: string
   functions: {
     name: string
     file: string

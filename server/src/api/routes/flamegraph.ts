@@ -28,7 +28,7 @@ export const flamegraphRoute = defineRoute({
   answer: z.object({
     unit: z.string(),
     total: z.number(),
-    totalExact: z.string().nullable().describe('total with every digit; null below `at` past 2^53'),
+    totalExact: z.string().nullable().describe('total with every digit; null below `at`'),
     wholeExact: z.string().describe('whole with every digit'),
     whole: z.number().describe('of all stacks, those that focus leaves out too'),
     names: z.array(z.string()),

@@ -18,7 +18,7 @@ export const functionsRoute = defineRoute({
   answer: z.object({
     unit: z.string(),
     total: z.number().describe('of the stacks that focus leaves'),
-    totalExact: z.string().nullable().describe('total with every digit; null below `at` past 2^53'),
+    totalExact: z.string().describe('total with every digit'),
     wholeExact: z.string().describe('whole with every digit'),
     whole: z.number().describe('of all stacks'),
     functions: z.array(

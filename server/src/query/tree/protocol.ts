@@ -68,22 +68,27 @@ export interface TreeRequest {
 /** Numbers of JSON are rounded past 2^53; these texts keep every digit, of means three after the point. */
 export interface ExactTotals {
   wholeExact: string
-  /** null below a frame that `at` names, where it is not counted past 2^53. */
-  totalExact: string | null
+  totalExact: string
 }
 
-export type TreeAnswer = { whole: number; total: number } & ExactTotals &
-  (
-    | { kind: 'flamegraph'; tree: CallTree; omitted: { nodes: number; weight: number } }
-    | {
-        kind: 'functions'
-        functions: { frame: TreeFrame; self: number; total: number }[]
-        omitted: { functions: number; self: number }
-      }
-    | ({ kind: 'stacks' } & ListedStacks)
-    /** Of format json an object without its closing brace: its meta is not known yet. */
-    | { kind: 'file'; bytes: Uint8Array }
-  )
+export type TreeAnswer = { whole: number; total: number; wholeExact: string } & (
+  | {
+      kind: 'flamegraph'
+      /** null below a frame that `at` names: weights of nodes are doubles. */
+      totalExact: string | null
+      tree: CallTree
+      omitted: { nodes: number; weight: number }
+    }
+  | {
+      kind: 'functions'
+      totalExact: string
+      functions: { frame: TreeFrame; self: number; total: number }[]
+      omitted: { functions: number; self: number }
+    }
+  | ({ kind: 'stacks'; totalExact: string } & ListedStacks)
+  /** Of format json an object without its closing brace: its meta is not known yet. */
+  | { kind: 'file'; totalExact: string; bytes: Uint8Array }
+)
 
 export interface JobError {
   code: string
