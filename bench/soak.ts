@@ -50,6 +50,8 @@ const scales: Record<'full' | 'smoke', Scale> = {
 const parallel = 64
 const queriesPerSecond = 2
 const windowSeconds = 10
+/** How long a query that is told to come again does so before it has failed. */
+const patienceMs = 120_000
 
 /** What a store is asked to survive: strange services, half its most for a long time, and kills. */
 export const soakBench: Bench = async (scaleName, note, options) => {
@@ -148,6 +150,7 @@ async function soak(
   const memory: { atMs: number; server: number; engine: number }[] = []
   const queriesMs: number[] = []
   const answers: number[] = []
+  let refused = 0
   const startedAt = performance.now()
   const endsAt = startedAt + minutes * 60_000
   await server.eventLoopDelayMs()
@@ -169,8 +172,9 @@ async function soak(
     }),
     every(1000 / queriesPerSecond, async turn => {
       const since = performance.now()
-      const failure = await query(server, turn)
+      const { failure, refusals } = await query(server, turn)
       if (failure !== '') failures.push(failure)
+      refused += refusals
       queriesMs.push(performance.now() - since)
     }),
     every(2000, () => {
@@ -193,6 +197,8 @@ async function soak(
     figure('soak_answer_p99', 'ms', [quantile(answers, 0.99)]),
     figure('soak_query_median', 'ms', [median(queriesMs)]),
     figure('soak_query_p99', 'ms', [quantile(queriesMs, 0.99)]),
+    figure('soak_queries', 'queries', [queriesMs.length]),
+    figure('soak_query_refusals', 'refusals', [refused]),
     figure('soak_event_loop_delay_p99', 'ms', [delayMs]),
     ...(['server', 'engine'] as const).flatMap(which => [
       figure(`soak_${which}_memory_first`, 'MB', [settled[0]![which] / 1e6]),
@@ -251,16 +257,31 @@ const paths = [
   'services?from=now-1h',
 ]
 
-/** '' when the answer is one. */
-async function query(server: BenchServer, turn: number): Promise<string> {
+interface QueryOutcome {
+  /** '' when the answer is one. */
+  failure: string
+  /** Times it was told to come again, and did, as clients are to. */
+  refusals: number
+}
+
+async function query(server: BenchServer, turn: number): Promise<QueryOutcome> {
   const path = paths[turn % paths.length]!
-  try {
-    const response = await fetch(new URL(`api/v1/${path}&to=now`, server.url))
-    const answer = (await response.json()) as { total?: number }
-    if (!response.ok) return `${path}: ${JSON.stringify(answer)}`
-    return answer.total === 0 ? `${path} is empty` : ''
-  } catch (error) {
-    return `${path}: ${(error as Error).message}`
+  const url = new URL(`api/v1/${path}&to=now`, server.url)
+  const givesUpAt = performance.now() + patienceMs
+  for (let refusals = 0; ; refusals++) {
+    try {
+      const response = await fetch(url)
+      const answer = (await response.json()) as { total?: number; details?: { retryAfterMs?: number } }
+      const pauseMs = answer.details?.retryAfterMs
+      if (response.status === 429 && pauseMs !== undefined && performance.now() + pauseMs < givesUpAt) {
+        await sleep(pauseMs)
+        continue
+      }
+      if (!response.ok) return { failure: `${path}: ${JSON.stringify(answer)}`, refusals }
+      return { failure: answer.total === 0 ? `${path} is empty` : '', refusals }
+    } catch (error) {
+      return { failure: `${path}: ${(error as Error).message}`, refusals }
+    }
   }
 }
 
