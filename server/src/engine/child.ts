@@ -81,9 +81,15 @@ async function run(settings: ChildSettings): Promise<void> {
   process.on('message', (message: { type: string; graceMs: number }) => {
     if (message.type === 'stop') void stop(message.graceMs)
   })
-  // The parent is gone and with it all who could ask; it may have gone while the store was opened.
-  process.on('disconnect', () => void stop(0))
-  if (!process.connected) await stop(0)
+  // The parent is gone and with it all who could ask; it may have gone while the store was opened. No exit():
+  // with statements under way the library's exit handlers wait for a lock that is never let go
+  // (chdb 3.4.0, libchdb 26.7.2.1), and the folder would stay locked. What is not answered its sender has still.
+  const endAtOnce = () => {
+    rmSync(settings.socketPath, { force: true })
+    process.kill(process.pid, 'SIGKILL')
+  }
+  process.on('disconnect', endAtOnce)
+  if (!process.connected) endAtOnce()
   await send({ type: 'ready', startMs: Math.round(performance.now() - startedAt), listenPort })
 }
 
