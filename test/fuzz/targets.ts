@@ -16,10 +16,11 @@ import {
   profileTypeId,
   resolveStacks,
 } from '@strobe/profile'
-import { type WriteRequest, WriteRequestSchema } from '@strobe/proto'
+import { WriteRequestSchema } from '@strobe/proto'
 import { RequestDecoder } from '../../server/src/ingest/request-decoder.ts'
 import { defaultIngestSettings } from '../../server/src/ingest/settings.ts'
-import { checkBatch } from '../../server/src/ingest/strobe/decode.ts'
+import { checkBatch, readWrite } from '../../server/src/ingest/strobe/decode.ts'
+import { scanWrite } from '../../server/src/ingest/strobe/scan.ts'
 import { unpackBody } from '../../server/src/ingest/unpack.ts'
 import { readStackRows, readStackSums } from '../../server/src/query/tree/store-rows.ts'
 import { openSeen, readIngestRows } from '../../server/src/storage/testing.ts'
@@ -127,7 +128,7 @@ function pprofTarget(): Target {
   }
 }
 
-/** What the gRPC server does with the bytes of a request, up to the queue. */
+/** What the gRPC server does with the bytes of a request, up to the queue; what it scans is what a decoder finds. */
 function batchTarget(): Target {
   const nowMs = 1_790_000_000_000
   const settings = defaultIngestSettings()
@@ -136,14 +137,8 @@ function batchTarget(): Target {
   return {
     make: pick => mutateMessage(batchSeed(nowMs), batchSchema, pick),
     async run(input) {
-      let request: WriteRequest
-      try {
-        request = fromBinary(WriteRequestSchema, input)
-      } catch {
-        // grpc-js answers for it.
-        return 'not a message'
-      }
-      checkBatch(request.batchId, request.bodies, settings.limits)
+      const scanned = readWrite(() => scanWrite(input))
+      checkBatch(scanned.batchId, scanned.profiles, settings.limits)
       const { batch } = decoder.decode({
         protocol: 'strobe',
         tenant: 'default',
@@ -152,9 +147,16 @@ function batchTarget(): Target {
         settings,
         request: input,
       })
+      const request = fromBinary(WriteRequestSchema, input)
+      expectThat(
+        Buffer.compare(scanned.batchId, request.batchId) === 0 &&
+          Buffer.compare(scanned.batchId, batch.batchId) === 0 &&
+          scanned.bodyBytes === request.bodies.reduce((sum, body) => sum + body.pprof.length, 0) &&
+          scanned.profiles === request.bodies.reduce((sum, body) => sum + body.series.length, 0),
+        'what was scanned of the request is not what it holds',
+      )
       const rows = readIngestRows(batch)
-      const series = request.bodies.reduce((sum, body) => sum + body.series.length, 0)
-      expectThat(rows.length === series, 'a series got no profile, or two')
+      expectThat(rows.length === scanned.profiles, 'a series got no profile, or two')
       for (const { stackIds, labelsetIds, values, durationNs } of rows) {
         expectThat(
           stackIds.length === values.length && labelsetIds.length === values.length,

@@ -1,6 +1,6 @@
 import { fromBinary } from '@bufbuild/protobuf'
 import type { PprofBody } from '@strobe/profile'
-import { type ProfileBody, type ProfileSeries, WriteRequestSchema } from '@strobe/proto'
+import { type ProfileSeries, WriteRequestSchema } from '@strobe/proto'
 import { CodedError } from '../../errors.ts'
 import type { IngestLimits } from '../../limits.ts'
 import type { WriteJob } from '../batch.ts'
@@ -13,7 +13,7 @@ import type { DecodeTools } from '../request-decoder.ts'
  * Throws BATCH_INVALID, TIME_OUT_OF_WINDOW, and what DecodeTools do; messages name the body.
  */
 export function encodeWrite(job: WriteJob, tools: DecodeTools): void {
-  const request = fromBinary(WriteRequestSchema, job.request)
+  const request = readWrite(() => fromBinary(WriteRequestSchema, job.request))
   tools.encoder.begin(job.tenant, request.batchId, job.receivedAtMs)
   for (const [index, { pprof, series }] of request.bodies.entries())
     encodeBody(tools.readBody(pprof), series, `bodies[${index}]`, job, tools)
@@ -92,13 +92,25 @@ function samplesBySeries(sampleSeries: Uint32Array, seriesCount: number, at: str
   return Array.from(starts, (start, index) => sorted.subarray(start, ends[index]))
 }
 
+/** Throws BATCH_INVALID when read throws. */
+export function readWrite<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    throw new CodedError(
+      'BATCH_INVALID',
+      `the request is no strobe.v1.WriteRequest: ${(cause as Error).message}`,
+      {},
+      { cause },
+    )
+  }
+}
+
 /** Throws BATCH_INVALID, PROFILES_TOO_MANY before anything is unpacked. */
-export function checkBatch(batchId: Uint8Array, bodies: readonly ProfileBody[], limits: IngestLimits): void {
+export function checkBatch(batchId: Uint8Array, profiles: number, limits: IngestLimits): void {
   if (batchId.length !== 16) {
     throw new CodedError('BATCH_INVALID', `batch_id has ${batchId.length} bytes, it must have 16`)
   }
-  let profiles = 0
-  for (const body of bodies) profiles += body.series.length
   if (profiles > limits.maxBatchProfiles) {
     throw new CodedError(
       'PROFILES_TOO_MANY',

@@ -20,8 +20,6 @@ import {
   type HeartbeatResponse,
   HeartbeatResponseSchema,
   ProfileIngest,
-  type WriteRequest,
-  WriteRequestSchema,
   type WriteResponse,
   WriteResponseSchema,
 } from '@strobe/proto'
@@ -29,7 +27,8 @@ import { CodedError, toCodedError } from '../../errors.ts'
 import type { DecodedRequest } from '../batch.ts'
 import type { Ingest } from '../pipeline.ts'
 import { nameTenant } from '../tenant-ingest.ts'
-import { checkBatch } from './decode.ts'
+import { checkBatch, readWrite } from './decode.ts'
+import { scanWrite } from './scan.ts'
 
 function defineMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
@@ -119,14 +118,13 @@ async function write(
   sent: Uint8Array,
   receivedAtMs: number,
 ): Promise<WriteResponse> {
-  const request = readRequest(sent)
-  checkBatch(request.batchId, request.bodies, ingest.settingsOf(tenant).limits)
-  const known = await ingest.findKnown(tenant, request.batchId)
+  const { batchId, profiles, bodyBytes } = readWrite(() => scanWrite(sent))
+  checkBatch(batchId, profiles, ingest.settingsOf(tenant).limits)
+  const known = await ingest.findKnown(tenant, batchId)
   if (known) return create(WriteResponseSchema, { profiles: known.profiles, duplicate: true })
-  const bytes = request.bodies.reduce((sum, body) => sum + body.pprof.length, 0)
-  const leave = ingest.enter(tenant, bytes)
+  const leave = ingest.enter(tenant, bodyBytes)
   try {
-    const release = ingest.reserve(bytes)
+    const release = ingest.reserve(bodyBytes)
     let decoded: DecodedRequest
     try {
       decoded = await ingest.decode({ protocol: 'strobe', tenant, receivedAtMs, request: sent })
@@ -137,19 +135,6 @@ async function write(
     return create(WriteResponseSchema, { profiles: answer.profiles, duplicate: answer.isDuplicate })
   } finally {
     leave()
-  }
-}
-
-function readRequest(sent: Uint8Array): WriteRequest {
-  try {
-    return fromBinary(WriteRequestSchema, sent)
-  } catch (cause) {
-    throw new CodedError(
-      'BATCH_INVALID',
-      `the request is no strobe.v1.WriteRequest: ${(cause as Error).message}`,
-      {},
-      { cause },
-    )
   }
 }
 
