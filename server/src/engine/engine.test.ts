@@ -58,6 +58,12 @@ test('the memory ceiling and the caches are ours, not a whole machine’s', asyn
     { name: 'mark_cache_size', value: '62500000' },
     { name: 'max_server_memory_usage', value: '1000000000' },
   ])
+})
+
+test('merges take more parts at once than by default, in every table', async () => {
+  expect(
+    await rows(`SELECT value, changed FROM system.merge_tree_settings WHERE name = 'merge_selector_base'`),
+  ).toEqual([{ value: '10', changed: 1 }])
   await expect(
     rows('SELECT uniqExact(number) FROM numbers(100000000) SETTINGS max_memory_usage = 0'),
   ).rejects.toMatchObject({ code: '241' })
