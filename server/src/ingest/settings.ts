@@ -27,7 +27,7 @@ export interface IngestSettings {
 export function defaultIngestSettings(): IngestSettings {
   return {
     limits: defaultIngestLimits(),
-    groupProfiles: 1_000,
+    groupProfiles: 4_000,
     groupWaitMs: 1_000,
     queueProfiles: 20_000,
     queueSamples: 5_000_000,
