@@ -149,7 +149,7 @@ test('labels and their values', async () => {
   })
   expect(
     (await server.get('labels/host_name/values', { ...range, query: '{service_name="web"}' })).body,
-  ).toEqual({ values: ['h1'], omitted: 0 })
+  ).toEqual({ values: ['h1'], omitted: 0, unit: null })
 })
 
 test('a series by host has a line for each, and nulls where nothing reported', async () => {
@@ -211,9 +211,11 @@ test('the document of the API lists every route', async () => {
     '/admin/keys/{id}',
     '/admin/tenants',
     '/admin/tenants/{tenant}',
+    '/admin/tenants/{tenant}/deletion',
     '/admin/tenants/{tenant}/settings/{name}',
     '/agents',
     '/demo-data',
+    '/diff',
     '/flamegraph',
     '/functions',
     '/labels',

@@ -24,7 +24,7 @@ let otherPort: number
 
 const file = (name: string) => join(folder, name)
 
-/** A CA, and what it signs: a server for localhost and a client; and a CA that signs nothing here. */
+/** A CA, and what it signs: a server for 127.0.0.1 and a client; and a CA that signs nothing here. */
 function makeCertificates(): void {
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' })
   for (const ca of ['ca', 'other-ca'])
@@ -35,7 +35,7 @@ function makeCertificates(): void {
       '-subj',
       `/CN=${ca}`,
     )
-  writeFileSync(file('server.ext'), 'subjectAltName=DNS:localhost\n')
+  writeFileSync(file('server.ext'), 'subjectAltName=IP:127.0.0.1\n')
   writeFileSync(file('client.ext'), 'extendedKeyUsage=clientAuth\n')
   for (const name of ['server', 'client']) {
     openssl(
@@ -51,11 +51,10 @@ function makeCertificates(): void {
   }
 }
 
-function listen(server: Server): Promise<number> {
+/** host: 127.0.0.1 by number, since a minimal machine has no localhost in its /etc/hosts. */
+function listen(server: Server, host = '127.0.0.1'): Promise<number> {
   servers.push(server)
-  return new Promise(resolve =>
-    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port)),
-  )
+  return new Promise(resolve => server.listen(0, host, () => resolve((server.address() as AddressInfo).port)))
 }
 
 beforeAll(async () => {
@@ -99,6 +98,8 @@ beforeAll(async () => {
         request.pipe(forward)
       },
     ),
+    // Also at 127.0.0.2, which its certificate lacks.
+    '0.0.0.0',
   )
   otherPort = await listen(createHttpServer((_request, response) => response.end('<html>a page</html>')))
   writeFileSync(file('password'), `${password}\n`)
@@ -115,7 +116,7 @@ afterAll(async () => {
 })
 
 const tls = () => ({
-  clickhouseUrl: `https://strobe@localhost:${port}/clickhouse/profiles_here`,
+  clickhouseUrl: `https://strobe@127.0.0.1:${port}/clickhouse/profiles_here`,
   clickhouseCa: file('ca.pem'),
   clickhouseCert: file('client.pem'),
   clickhouseKey: file('client.key'),
@@ -144,7 +145,7 @@ test('profiles go and come through TLS, a client certificate, a path prefix and 
 
 test('a password in the URL is percent-encoded', async () => {
   const store = await open({
-    clickhouseUrl: `http://strobe:${encodeURIComponent(password)}@localhost:${plainPort}/default`,
+    clickhouseUrl: `http://strobe:${encodeURIComponent(password)}@127.0.0.1:${plainPort}/default`,
   })
   expect(store.isShared).toBe(true)
 })
@@ -165,9 +166,9 @@ const failures: [what: string, settings: () => Record<string, string>, code: str
   ['no CA', () => ({ ...tls(), clickhouseCa: '' }), 'STORE_TLS_FAILED', /--clickhouse-ca/],
   [
     'a name that the certificate lacks',
-    () => ({ ...tls(), clickhouseUrl: tls().clickhouseUrl.replace('localhost', '127.0.0.1') }),
+    () => ({ ...tls(), clickhouseUrl: tls().clickhouseUrl.replace('127.0.0.1', '127.0.0.2') }),
     'STORE_TLS_FAILED',
-    /for another name.*127\.0\.0\.1/,
+    /for another name.*127\.0\.0\.2/,
   ],
   [
     'no client certificate',
@@ -177,7 +178,7 @@ const failures: [what: string, settings: () => Record<string, string>, code: str
   ],
   [
     'https on a port without',
-    () => ({ ...tls(), clickhouseUrl: `https://strobe@localhost:${plainPort}/x` }),
+    () => ({ ...tls(), clickhouseUrl: `https://strobe@127.0.0.1:${plainPort}/x` }),
     'STORE_TLS_FAILED',
     /does not speak TLS.*use http:/,
   ],
@@ -189,27 +190,27 @@ const failures: [what: string, settings: () => Record<string, string>, code: str
   ],
   [
     'a database that is not there',
-    () => ({ ...tls(), clickhouseUrl: `https://strobe@localhost:${port}/clickhouse/nowhere` }),
+    () => ({ ...tls(), clickhouseUrl: `https://strobe@127.0.0.1:${port}/clickhouse/nowhere` }),
     'STORE_DATABASE_MISSING',
     /CREATE DATABASE nowhere/,
   ],
   [
     'a path that is not forwarded',
-    () => ({ ...tls(), clickhouseUrl: `https://strobe@localhost:${port}/profiles_here` }),
+    () => ({ ...tls(), clickhouseUrl: `https://strobe@127.0.0.1:${port}/profiles_here` }),
     'STORE_FAILED',
     /no such page; check the host, port and path/,
   ],
   [
     'another server',
-    () => ({ clickhouseUrl: `http://localhost:${otherPort}/x` }),
+    () => ({ clickhouseUrl: `http://127.0.0.1:${otherPort}/x` }),
     'STORE_FAILED',
     /no ClickHouse/,
   ],
   [
     'a port where nothing listens',
-    () => ({ clickhouseUrl: 'http://user:secret-word@localhost:1/x' }),
+    () => ({ clickhouseUrl: 'http://user:secret-word@127.0.0.1:1/x' }),
     'STORE_UNREACHABLE',
-    /http:\/\/localhost:1\/x \(ECONNREFUSED\)/,
+    /http:\/\/127\.0\.0\.1:1\/x \(ECONNREFUSED\)/,
   ],
   [
     'a host that is not there',
