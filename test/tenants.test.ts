@@ -218,12 +218,25 @@ test('keys and settings outlive the server; the token of the machine does not', 
     call('PUT', `admin/tenants/acme/settings/stack_depth?value=${value}`, tokens['default admin']!)
   expect((await set('99999999')).body.code).toBe('BAD_REQUEST')
   expect((await set('100')).status).toBe(200)
+  const list = (value: string) =>
+    call('PUT', `admin/tenants/globex/settings/group_labels?value=${value}`, tokens['default admin']!)
+  expect((await list('a-b')).body).toMatchObject({ code: 'BAD_REQUEST', details: { value: 'a-b' } })
+  expect((await list(Array.from({ length: 12 }, (_, at) => `l${at}`).join(','))).body).toMatchObject({
+    code: 'BAD_REQUEST',
+    details: { limit: 12, observed: 13 },
+  })
+  expect((await list('host_name')).status).toBe(200)
   await server.stop()
   await start()
   expect(tokens.local).not.toBe(local)
   expect((await call('GET', 'admin/tenants', local!)).status).toBe(401)
   const { body } = await call('GET', 'admin/tenants', tokens['default admin']!)
   expect(body.tenants).toContainEqual({ name: 'acme', keys: 3, settings: { stack_depth: '100' } })
+  expect(body.tenants).toContainEqual({
+    name: 'globex',
+    keys: 3,
+    settings: { group_labels: 'service_name,host_name' },
+  })
   await set('')
   const { body: after } = await call('GET', 'admin/tenants/acme', tokens['acme admin']!)
   expect(after.settings).toContainEqual(

@@ -42,6 +42,8 @@ import { defaultStorageSettings } from './storage/settings.ts'
 import { type SharedStore, Store, type StoreMetrics } from './storage/store.ts'
 import { TenantStore } from './storage/tenants.ts'
 import { writeAgents } from './storage/write-agents.ts'
+import { groupLabelsSince } from './tenant-groups.ts'
+import { groupSetting } from './tenant-settings.ts'
 
 export interface RunningServer {
   /** Base of the page and the API, with a slash at the end. */
@@ -252,6 +254,7 @@ export async function runServer(config: ServerConfig, options: RunOptions = {}):
       now,
       levels: levelSettings,
       keptFrom: life.keptFrom,
+      groupLabels: (ofTenant, from) => groupLabelsSince(tenants.past(ofTenant, groupSetting), from * 1000),
       valuesOf: ofTenant => tenants.settings(ofTenant),
     })
     closers.splice(1, 0, () => querySide.stop())

@@ -42,6 +42,7 @@ function createSide(flags: Parameters<typeof readConfig>[0], settings: Record<st
     now: Date.now,
     levels: { shortKeepMs: 0 },
     keptFrom: () => 0,
+    groupLabels: () => [],
     valuesOf: () => new Map(Object.entries(settings)),
   })
   return { ...side, lines, registry }

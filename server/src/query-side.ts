@@ -18,6 +18,7 @@ export interface QuerySideOptions {
   valuesOf(tenant: string): TenantValues
   /** As QueryContext has it. */
   keptFrom: QueryContext['keptFrom']
+  groupLabels: QueryContext['groupLabels']
 }
 
 /** What reads profiles: the store's reader with its limits, the threads, and what is counted and logged of both. */
@@ -103,6 +104,7 @@ export function createQuerySide(options: QuerySideOptions): { context: QueryCont
       agentSilentMs: config.agentSilentMs,
       isDemo: config.demo,
       keptFrom: options.keptFrom,
+      groupLabels: options.groupLabels,
       levels: options.levels,
     },
     async stop() {

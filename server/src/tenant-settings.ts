@@ -124,6 +124,9 @@ export const tenantSettings = {
   },
 } satisfies Record<string, TenantSetting>
 
+/** The one setting that is no quantity: tenant-groups.ts. */
+export const groupSetting = 'group_labels'
+
 export type TenantSettingName = keyof typeof tenantSettings
 
 /** Of one tenant: value by name, as text; what is not there has its default. */
@@ -147,7 +150,7 @@ export function checkTenantSetting(name: string, text: string): string {
   if (!isTenantSetting(name))
     throw new CodedError(
       'BAD_REQUEST',
-      `there is no setting "${name.slice(0, 100)}" of tenants; there are ${Object.keys(tenantSettings).join(', ')}`,
+      `there is no setting "${name.slice(0, 100)}" of tenants; there are ${[...Object.keys(tenantSettings), groupSetting].join(', ')}`,
       { setting: name.slice(0, 100) },
     )
   if (text === '') return ''

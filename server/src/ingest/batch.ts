@@ -18,7 +18,10 @@ interface JobContext {
 }
 
 /** What of a tenant's settings decoding needs. */
-export type DecodeSettings = Pick<IngestSettings, 'limits' | 'windowPastMs' | 'windowFutureMs'>
+export type DecodeSettings = Pick<
+  IngestSettings,
+  'limits' | 'groupLabels' | 'windowPastMs' | 'windowFutureMs'
+>
 
 export interface WriteJob extends JobContext {
   protocol: 'strobe'

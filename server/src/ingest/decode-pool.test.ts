@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import { toBinary } from '@bufbuild/protobuf'
-import { encodePprof } from '@strobe/profile'
+import { encodePprof, groupId } from '@strobe/profile'
 import { profileFromColumns } from '@strobe/profile/testing'
 import { WriteRequestSchema } from '@strobe/proto'
 import { afterEach, expect, test } from 'vitest'
@@ -72,6 +72,33 @@ test('what the main thread marks as stored is left out by the others', async () 
   const { batch: anew } = await decode(write(1))
   expect(anew.dimensions.length).toBe(first.dimensions.length)
   expect(anew.seenVersion).not.toBe(first.seenVersion)
+})
+
+test('series are grouped by the labels that the request comes with', async () => {
+  const { decode } = open({ workers: 1 })
+  const seen = new SeenIds(seenIds)
+  seen.clear()
+  const decodeBy = async (groupLabels: string[]) => {
+    const job = write(1)
+    const { batch } = await decode({ ...job, settings: { ...job.settings, groupLabels } })
+    for (const { keys } of batch.dimensions)
+      for (let at = 0; at < keys.length; at += 2) seen.mark(keys[at]!, keys[at + 1]!, hourOf(nowMs))
+    const series = batch.dimensions.find(({ table }) => table === 'series')?.ends.length ?? 0
+    return { groups: readIngestRows(batch).map(row => row.groupId), series }
+  }
+  const one = groupId([{ name: 'service_name', value: 'api' }])
+  const own = (series: number) =>
+    groupId(
+      [
+        { name: 'service_name', value: 'api' },
+        { name: 'process', value: `p${series}` },
+      ],
+      ['service_name', 'process'],
+    )
+  expect(await decodeBy(['service_name'])).toEqual({ groups: [one, one, one], series: 3 })
+  // Each series has a row for each of its groups.
+  expect(await decodeBy(['service_name', 'process'])).toEqual({ groups: [own(0), own(1), own(2)], series: 3 })
+  expect(await decodeBy(['service_name'])).toEqual({ groups: [one, one, one], series: 0 })
 })
 
 test('a refusal keeps its code and its facts, and the thread goes on', async () => {

@@ -290,11 +290,11 @@ export function createIngest(options: IngestOptions): Ingest {
       return { ...answer, isDuplicate }
     },
     async decode(request) {
-      const { limits, windowPastMs, windowFutureMs } = settingsOf(request.tenant)
+      const { limits, groupLabels, windowPastMs, windowFutureMs } = settingsOf(request.tenant)
       const decoded = await options.decode({
         ...request,
         retention: tenantSetting(valuesOf(request.tenant), 'retention_class'),
-        settings: { limits, windowPastMs, windowFutureMs },
+        settings: { limits, groupLabels, windowPastMs, windowFutureMs },
       })
       for (const what of ['dropped', 'retimed'] as const)
         for (const [reason, count] of Object.entries(decoded.counts[what]))

@@ -65,7 +65,7 @@ export class RequestDecoder {
       encoder: this.#encoder,
       counts,
       findSeries: (...sent) => {
-        const known = this.#series.of(...sent, limits)
+        const known = this.#series.of(...sent, job.settings)
         counts.dropped.duplicate_label += known.duplicates
         counts.dropped.end_of_label_name += known.shortened
         return known

@@ -1,6 +1,6 @@
 import { groupId, type Label, seriesId, type ValueType } from '@strobe/profile'
-import type { IngestLimits } from '../limits.ts'
 import type { SeriesRow } from '../storage/batch-encoder.ts'
+import type { DecodeSettings } from './batch.ts'
 import { markType } from './mark-type.ts'
 import { readSeriesLabels } from './series-labels.ts'
 
@@ -29,10 +29,10 @@ export class SeriesCache {
     periodType: ValueType,
     sent: readonly Label[],
     durationNs: bigint,
-    limits: IngestLimits,
+    { limits, groupLabels }: Pick<DecodeSettings, 'limits' | 'groupLabels'>,
   ): KnownSeries {
     // Lengths keep apart what texts alone would not.
-    let key = `${limits.maxLabels},${limits.maxLabelNameBytes},${limits.maxLabelValueBytes},${durationNs > 0n}`
+    let key = `${limits.maxLabels},${limits.maxLabelNameBytes},${limits.maxLabelValueBytes},${durationNs > 0n},${groupLabels}`
     for (const text of [profileName, sampleType.type, sampleType.unit, periodType.type, periodType.unit])
       key += `,${text.length}:${text}`
     for (const { name, value } of sent) key += `,${name.length}:${name}${value.length}:${value}`
@@ -45,7 +45,7 @@ export class SeriesCache {
         service: labels.find(label => label.name === 'service_name')!.value,
         type: marked.type,
         seriesId: seriesId(labels, marked.type),
-        groupId: groupId(labels),
+        groupId: groupId(labels, groupLabels),
         labels,
       },
       duplicates,

@@ -1,7 +1,10 @@
+import { DEFAULT_GROUP_LABELS } from '@strobe/profile'
 import { defaultIngestLimits, type IngestLimits } from '../limits.ts'
 
 export interface IngestSettings {
   limits: IngestLimits
+  /** Labels that keep groups of series apart. */
+  groupLabels: readonly string[]
   /** Profiles that make a group; a group is one insert. */
   groupProfiles: number
   /** Shortest time between two groups, unless one is full. Bounds the inserts per second, and delays the answer. */
@@ -27,6 +30,7 @@ export interface IngestSettings {
 export function defaultIngestSettings(): IngestSettings {
   return {
     limits: defaultIngestLimits(),
+    groupLabels: DEFAULT_GROUP_LABELS,
     groupProfiles: 4_000,
     groupWaitMs: 1_000,
     queueProfiles: 20_000,

@@ -1,5 +1,6 @@
 import { CodedError } from '../errors.ts'
-import { type TenantSettingName, type TenantValues, tenantSetting } from '../tenant-settings.ts'
+import { groupLabels } from '../tenant-groups.ts'
+import { groupSetting, type TenantSettingName, type TenantValues, tenantSetting } from '../tenant-settings.ts'
 import type { IngestSettings } from './settings.ts'
 
 /** The server's settings with what the tenant has of its own. */
@@ -11,6 +12,7 @@ export function tenantIngestSettings(base: IngestSettings, values: TenantValues)
   const { limits } = base
   return {
     ...base,
+    groupLabels: values.has(groupSetting) ? groupLabels(values) : base.groupLabels,
     windowPastMs: own('past_window', base.windowPastMs),
     windowFutureMs: own('future_window', base.windowFutureMs),
     limits: {

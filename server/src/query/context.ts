@@ -20,6 +20,8 @@ export interface QueryContext {
   isDemo: boolean
   /** Unix s: what a tenant has in a table before it is not shown, whether or not it was removed already. */
   keptFrom(tenant: string, table: WindowTable): number
+  /** Labels that kept groups of series apart in all lists that a tenant had for profiles which start then (unix s) or later. */
+  groupLabels(tenant: string, from: number): readonly string[]
   /** Without them everything is read from samples. */
   levels?: Pick<LevelSettings, 'shortKeepMs'>
 }

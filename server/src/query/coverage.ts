@@ -1,4 +1,4 @@
-import { DEFAULT_GROUP_LABELS, parseProfileTypeId, type ValueKind, valueKindOf } from '@strobe/profile'
+import { parseProfileTypeId, type ValueKind, valueKindOf } from '@strobe/profile'
 import { selectCoverage } from '../storage/select/coverage.ts'
 import { selectCoverageByTen } from '../storage/select/level-statements.ts'
 import type { ReadUsage } from '../storage/select/reader.ts'
@@ -59,8 +59,13 @@ export function kindOf(scope: Scope): ValueKind {
 const longSeconds = 6 * 3600
 
 /** Whether groups of series keep these labels apart: then what is summed by group answers as series would. */
-export function areGroupLabels(labels: readonly { name: string }[]): boolean {
-  return labels.every(({ name }) => DEFAULT_GROUP_LABELS.includes(name))
+export function areGroupLabels(
+  context: Pick<QueryContext, 'groupLabels'>,
+  { tenant, range }: Pick<Scope, 'tenant' | 'range'>,
+  labels: readonly { name: string }[],
+): boolean {
+  const kept = context.groupLabels(tenant, range.from)
+  return labels.every(({ name }) => kept.includes(name))
 }
 
 /**
@@ -75,7 +80,7 @@ export async function readMeta(
 ): Promise<Omit<Meta, keyof ReadUsage | 'elapsedMs'>> {
   const { from, to } = scope.range
   const kind = kindOf(scope)
-  const isByTen = kind === 'sum' && to - from >= longSeconds && areGroupLabels(scope.matchers)
+  const isByTen = kind === 'sum' && to - from >= longSeconds && areGroupLabels(context, scope, scope.matchers)
   const [row] = await context.reader.rows<CoverageRow>(
     isByTen
       ? selectCoverageByTen(scope)

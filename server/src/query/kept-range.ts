@@ -15,7 +15,7 @@ const hour = 3600
  * are left. An empty range stands for one that ended before the window.
  */
 export function keepRange<S extends Scope>(
-  context: Pick<QueryContext, 'keptFrom' | 'levels'>,
+  context: Pick<QueryContext, 'keptFrom' | 'levels' | 'groupLabels'>,
   scope: S,
   reads: RangeReads,
 ): S {
@@ -26,7 +26,7 @@ export function keepRange<S extends Scope>(
 }
 
 function startOf(
-  context: Pick<QueryContext, 'keptFrom' | 'levels'>,
+  context: Pick<QueryContext, 'keptFrom' | 'levels' | 'groupLabels'>,
   { tenant, range, types, matchers }: Scope,
   reads: RangeReads,
 ): number {
@@ -35,7 +35,8 @@ function startOf(
   const samples = context.keptFrom(tenant, 'samples')
   if (range.from >= samples || !context.levels || range.to - range.from < leastSeconds) return samples
   if (types.length !== 1 || !isLeveled(types[0]!)) return samples
-  const long = areGroupLabels(matchers) ? 'group_1h' : 'series_1h'
+  const groups = { from: Math.max(range.from, context.keptFrom(tenant, 'group_1h')), to: range.to }
+  const long = areGroupLabels(context, { tenant, range: groups }, matchers) ? 'group_1h' : 'series_1h'
   const hours = Math.ceil(Math.max(range.from, context.keptFrom(tenant, long)) / hour) * hour
   return Math.min(samples, hours)
 }

@@ -19,6 +19,8 @@ import {
 import { migrate } from '../storage/migrate.ts'
 import { createReader, type Reader, type ReadUsage } from '../storage/select/reader.ts'
 import type { LabelMatcher, Scope } from '../storage/select/statement.ts'
+import type { PastValue } from '../storage/tenants.ts'
+import { groupLabelsSince } from '../tenant-groups.ts'
 import type { QueryContext } from './context.ts'
 import { readMeta } from './coverage.ts'
 import { createComparer } from './diff/comparer.ts'
@@ -39,6 +41,7 @@ let reader: Reader
 let store: KnownStore
 let random: () => number
 let nowMs: number
+let groupLists: PastValue[]
 
 beforeAll(async () => {
   engine = await startEngine(defaultEngineSettings(join(folder, 'engine')), quiet)
@@ -63,6 +66,7 @@ beforeEach(async () => {
   store = makeKnownStore(random)
   await store.writeDimensions(client)
   nowMs = startMs
+  groupLists = []
 })
 
 function seededRandom(seed: number): () => number {
@@ -97,6 +101,7 @@ function contextOf(levels: boolean): QueryContext {
     agentSilentMs: 60_000,
     isDemo: false,
     keptFrom: () => 0,
+    groupLabels: (_tenant, from) => groupLabelsSince(groupLists, from * 1000),
     ...(levels ? { levels: settings } : {}),
   }
 }
@@ -239,6 +244,69 @@ test('random data, edges, late batches, kills and jobs at once: levels answer as
   // Otherwise nothing was proved.
   for (const level of ['samples', 'group_10m', 'group_1h', 'series_1h', 'functions_1h'])
     expect(read[level]).toBeGreaterThan(2)
+}, 120_000)
+
+test('lists of group labels that change between data: levels answer as samples do', async () => {
+  const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!
+  const regroup = async (labels: string[]) => {
+    groupLists.push({ sinceMs: nowMs, value: labels.join(',') })
+    await store.regroup(client, labels, nowMs)
+  }
+  const moment = async (days: number, hours: number) => {
+    nowMs = startMs + (24 * days + hours) * hourMs
+    await store.write(client, 80, nowMs - hourMs, nowMs)
+  }
+  const look = async () => {
+    nowMs += hourMs
+    await openJob().look()
+  }
+  await moment(0, 1)
+  // Inside an hour.
+  await moment(0, 1.5)
+  await regroup(['service_name', 'k8s_pod_name'])
+  await moment(0, 2.5)
+  await regroup(['service_name'])
+  await moment(0, 3.5)
+  await look()
+  await regroup(['service_name', 'k8s_pod_name', 'service_version'])
+  await moment(0, 8)
+  await look()
+  await moment(8, 2)
+  // For an hour that was summed by an older list.
+  await store.write(client, 20, startMs, startMs + 2 * hourMs)
+  await look()
+
+  const old = [startMs, startMs + 8 * hourMs] as const
+  const late = [startMs + 8 * 24 * hourMs, startMs + (8 * 24 + 2) * hourMs] as const
+  expect(await check(...old, cpuType, byGroup[1]!)).toEqual(['group_1h'])
+  expect(await check(...old, cpuType, byGroup[3]!)).toEqual(['series_1h'])
+  expect(await check(...old, cpuType, bySeries[0]!)).toEqual(['series_1h'])
+  expect(await check(...late, cpuType, byGroup[3]!)).toEqual(['group_1h'])
+  expect(await check(...late, cpuType, bySeries[1]!)).toEqual(['group_1h'])
+  for (let query = 0; query < 24; query++) {
+    const edge = (isOld: boolean) => (isOld ? old[0] : late[0]) + Math.floor(9 * random()) * 3_000_000
+    const isOld = random() < 0.6
+    const [from, to] = [edge(isOld), edge(isOld && random() < 0.6)].sort((a, b) => a - b)
+    const matchers = pick([...byGroup, ...bySeries])
+    await check(
+      from!,
+      Math.max(to!, from! + 1000),
+      cpuType,
+      matchers,
+      pick([null, 'service_version', 'k8s_pod_name']),
+    )
+    const scope = {
+      ...{ tenant: 'default', types: [cpuType], matchers },
+      range: { from: startMs / 1000, to: startMs / 1000 + (random() < 0.5 ? 7 : 24 * 9) * 3600 },
+    }
+    const meta = await readMeta(contextOf(true), scope, { rowsRead: 0, bytesRead: 0 }, undefined)
+    const counted = store.profiles.filter(
+      profile =>
+        profile.type === cpuType && matches(profile, matchers) && profile.timeMs < scope.range.to * 1000,
+    )
+    expect(meta.profiles).toBe(counted.length)
+    if (query < 8) await checkFunctions(startMs, startMs + pick([4, 8, 195]) * hourMs, matchers)
+  }
 }, 120_000)
 
 test('a settled range is read from levels alone', async () => {

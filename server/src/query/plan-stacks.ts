@@ -25,7 +25,7 @@ const maxHoleNameLength = 100
 const recentSeconds = 3 * 3600
 
 /** What of a query's context a plan needs. */
-export type PlanContext = Pick<QueryContext, 'reader' | 'now' | 'levels'>
+export type PlanContext = Pick<QueryContext, 'reader' | 'now' | 'levels' | 'groupLabels'>
 
 /**
  * The statement that sums a scope by stack, from levels where they are exact. label: sums are also kept apart by its
@@ -39,7 +39,7 @@ export async function planStackSums(
   signal: AbortSignal | undefined,
 ): Promise<Statement> {
   const labels = [...scope.matchers, ...(label === null ? [] : [{ name: label }])]
-  const long = areGroupLabels(labels) ? 'group_1h' : 'series_1h'
+  const long = areGroupLabels(context, scope, labels) ? 'group_1h' : 'series_1h'
   const plan = areLevelLabels(labels) ? await planLevels(context, scope, [long], usage, signal) : null
   if (plan) return selectPlannedStackSums(scope, plan, label)
   usage.levels = ['samples']
@@ -57,7 +57,7 @@ export async function planFunctionSums(
   usage: ReadUsage,
   signal: AbortSignal | undefined,
 ): Promise<{ functions: Statement; stacks: Statement | null } | null> {
-  if (!areGroupLabels(scope.matchers)) return null
+  if (!areGroupLabels(context, scope, scope.matchers)) return null
   const plan = await planLevels(context, scope, ['functions_1h', 'group_1h'], usage, signal)
   const functions = plan?.levels.find(({ level }) => level === 'functions_1h')
   if (!plan || !functions) return null

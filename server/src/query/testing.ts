@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DEFAULT_GROUP_LABELS } from '@strobe/profile'
 import { defaultEngineSettings } from '../engine/settings.ts'
 import { startEngine } from '../engine/supervisor.ts'
 import { createStoreClient, type StoreClient } from '../storage/client.ts'
@@ -53,6 +54,7 @@ export class ValuesStore {
       reader,
       now: () => (start + 100 * hour) * 1000,
       keptFrom: () => 0,
+      groupLabels: () => DEFAULT_GROUP_LABELS,
     } as Partial<QueryContext> as QueryContext
   }
 

@@ -392,8 +392,10 @@ export class BatchEncoder {
   }
 
   #addSeries({ series, timeMs }: ProfileRow): void {
-    const low = Number(series.seriesId & 0xffffffffn) ^ this.#ofService[0]!
-    const high = Number(series.seriesId >> 32n) ^ this.#ofService[1]!
+    // A series whose group changes has a row for each.
+    const id = series.seriesId ^ series.groupId
+    const low = Number(id & 0xffffffffn) ^ this.#ofService[0]!
+    const high = Number(id >> 32n) ^ this.#ofService[1]!
     const row = this.#begin('series', low, high)
     if (row === null) return
     const profileSeconds = Math.floor(timeMs / 1000)

@@ -8,6 +8,7 @@ import * as values from './migrations/0003-values.ts'
 import * as tenants from './migrations/0004-tenants.ts'
 import * as life from './migrations/0005-life.ts'
 import * as smallerRows from './migrations/0006-smaller-rows.ts'
+import * as groups from './migrations/0011-groups.ts'
 
 export interface Migration {
   name: string
@@ -16,7 +17,7 @@ export interface Migration {
 }
 
 /** In the order they were written; a migration never changes after a release. */
-export const migrations: Migration[] = [first, levels, values, tenants, life, smallerRows]
+export const migrations: Migration[] = [first, levels, values, tenants, life, smallerRows, groups]
 
 /**
  * Brings the schema up to date and checks that ids in the store were made by this program's rule. May be

@@ -19,6 +19,8 @@ export interface KnownStore {
   profiles: KnownProfile[]
   /** Writes what samples point at. */
   writeDimensions(client: StoreClient): Promise<void>
+  /** From now on groups are made by other labels: writes each series with its new group. seenMs: unix ms. */
+  regroup(client: StoreClient, allowed: readonly string[], seenMs: number): Promise<void>
   /** Draws profiles that start in the range, unix ms, and writes them as one insert; known once it is durable. */
   write(client: StoreClient, count: number, fromMs: number, toMs: number): Promise<void>
   /** Sum per stack, decimal ids; stacks that sum to nothing are left out. */
@@ -36,6 +38,10 @@ interface KnownFrame {
   kind: string
   isStored: boolean
   shown: string
+}
+
+function listOf(labels: Record<string, string>): Label[] {
+  return Object.entries(labels).map(([name, value]) => ({ name, value }))
 }
 
 /** random: in [0, 1), seeded. */
@@ -96,13 +102,28 @@ export function makeKnownStore(random: () => number): KnownStore {
       ['p0', 'p1', 'p2'].flatMap(pod =>
         [cpuType, heapType].map(type => {
           const labels = { service_name: service, service_version: version, k8s_pod_name: pod }
-          const list: Label[] = Object.entries(labels).map(([name, value]) => ({ name, value }))
+          const list = listOf(labels)
           return { service, type, labels, seriesId: seriesId(list, type), groupId: groupId(list) }
         }),
       ),
     ),
   )
   const profiles: KnownProfile[] = []
+  const writeSeries = (client: StoreClient, lastSeen: number) =>
+    client.insert({
+      table: 'series',
+      values: series.map(({ service, type, labels, ...ids }) => ({
+        tenant: 'default',
+        service,
+        type,
+        labels,
+        series_id: String(ids.seriesId),
+        group_id: String(ids.groupId),
+        first_seen: 1,
+        last_seen: lastSeen,
+      })),
+      format: 'JSONEachRow',
+    })
 
   return {
     profiles,
@@ -149,19 +170,11 @@ export function makeKnownStore(random: () => number): KnownStore {
               : [],
           ),
         )
-      await insert(
-        'series',
-        series.map(({ service, type, labels, ...ids }) => ({
-          tenant,
-          service,
-          type,
-          labels,
-          series_id: String(ids.seriesId),
-          group_id: String(ids.groupId),
-          first_seen: 1,
-          last_seen: 2,
-        })),
-      )
+      await writeSeries(client, 2)
+    },
+    async regroup(client, allowed, seenMs) {
+      for (const of of series) of.groupId = groupId(listOf(of.labels), allowed)
+      await writeSeries(client, Math.floor(seenMs / 1000))
     },
     async write(client, count, fromMs, toMs) {
       const drawn = Array.from({ length: count }, () => {

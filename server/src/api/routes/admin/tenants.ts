@@ -1,7 +1,13 @@
 import { z } from 'zod'
 import { checkTenant, checkTenantName, defaultTenant } from '../../../auth/access.ts'
 import { formatQuantity } from '../../../quantity.ts'
-import { checkTenantSetting, type TenantSetting, tenantSettings } from '../../../tenant-settings.ts'
+import { checkGroupLabels, defaultGroupText, groupSentence } from '../../../tenant-groups.ts'
+import {
+  checkTenantSetting,
+  groupSetting,
+  type TenantSetting,
+  tenantSettings,
+} from '../../../tenant-settings.ts'
 import { defineRoute, parameters, type RouteContext } from '../../route.ts'
 
 export const tenantsRoute = defineRoute({
@@ -61,28 +67,35 @@ export const setTenantRoute = defineRoute({
   path: '/admin/tenants/:tenant/settings/:name',
   summary: 'Sets one setting of a tenant; an empty value is the default again.',
   access: 'operator',
-  query: parameters({ value: z.string().max(200) }),
+  query: parameters({ value: z.string().max(2500) }),
   answer: tenantAnswer,
   bodyTypes: ['application/json'],
   async handle({ context, params, query }) {
     const tenant = checkTenantName(params.tenant ?? '')
     const name = params.name ?? ''
-    await context.admin.tenants.set(tenant, name, checkTenantSetting(name, query.value))
+    if (name === groupSetting)
+      await context.admin.tenants.setKept(tenant, name, checkGroupLabels(query.value))
+    else await context.admin.tenants.set(tenant, name, checkTenantSetting(name, query.value))
     return describeTenant(context, tenant)
   },
 })
 
 function describeTenant(context: RouteContext, name: string) {
   const values = context.admin.tenants.settings(name)
+  const describe = (setting: string, standard: string, sentence: string) => ({
+    name: setting,
+    value: values.get(setting) ?? standard,
+    isDefault: !values.has(setting),
+    sentence,
+  })
   return {
     name,
-    settings: Object.entries<TenantSetting>(tenantSettings).map(
-      ([setting, { default: standard, type, sentence }]) => ({
-        name: setting,
-        value: values.get(setting) ?? formatQuantity(standard, type),
-        isDefault: !values.has(setting),
-        sentence,
-      }),
-    ),
+    settings: [
+      ...Object.entries<TenantSetting>(tenantSettings).map(
+        ([setting, { default: standard, type, sentence }]) =>
+          describe(setting, formatQuantity(standard, type), sentence),
+      ),
+      describe(groupSetting, defaultGroupText, groupSentence),
+    ],
   }
 }
