@@ -33,6 +33,17 @@ test('every target is tried', () => {
   expect(Object.keys(wanted).sort()).toEqual(Object.keys(targets).sort())
 })
 
+test('what waits for the end of a turn does not gather', async () => {
+  let [waiting, most] = [0, 0]
+  const run = async () => {
+    most = Math.max(most, ++waiting)
+    process.nextTick(() => waiting--)
+    return 'accepted'
+  }
+  await fuzz('turns', { make: () => new Uint8Array(), run }, { seed, first: 0, count: 64, corpus })
+  expect(most).toBeLessThanOrEqual(16)
+})
+
 describe.each(Object.entries(wanted))('%s', (name, [accepted, outcomes]) => {
   test('2,000 mutated inputs: a result that holds, or a coded refusal', async () => {
     const target = targets[name]!()

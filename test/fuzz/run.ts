@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate as endOfTurn } from 'node:timers/promises'
 import { seededRandom } from '../../cli/src/demo/random.ts'
 import type { Pick } from './mutate.ts'
 import type { Target } from './target.ts'
@@ -59,6 +60,8 @@ export async function fuzz(name: string, target: Target, options: FuzzOptions): 
     if (user + system > slowMs * 1000)
       failed(new Error(`took ${Math.round((user + system) / 1000)} ms of CPU`))
     if (round % 16 === 0) {
+      // Streams free what failed at the end of a turn, which awaiting alone never comes to.
+      await endOfTurn()
       const grown = process.memoryUsage.rss() - startBytes
       if (grown > memoryBytes && grownBytes <= memoryBytes) failed(new Error(`memory grew by ${grown} bytes`))
       grownBytes = Math.max(grownBytes, grown)
