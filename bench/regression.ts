@@ -40,7 +40,7 @@ export const regressionBench: Bench = async scaleName => {
       figure(`${name}_half_at_another_rate_with_verdict`, 'share', [mixed.verdicts / (pairs / 4)], '<= 0.01'),
     )
     figures.push(
-      figure(`${name}_found_at_1.5_visible`, 'share', [recall(draw, injections, 1.5)], '>= 0.9'),
+      figure(`${name}_found_at_1_5_visible`, 'share', [recall(draw, injections, 1.5)], '>= 0.9'),
       figure(`${name}_found_at_visible`, 'share', [recall(draw, injections, 1)], '>= 0.8'),
     )
   }

@@ -100,7 +100,8 @@ describe.skipIf(cannotProfile !== '')(`a program of known shares under strobe up
     expect(pids.length).toBeGreaterThanOrEqual(3)
     expect(await up.stop()).toBe(0)
     expect(up.output()).toContain('last window')
-    expect(pids.filter(pid => isAlive(pid))).toEqual([])
+    // The agent's reader of debug information ends when its pipe does.
+    await expect.poll(() => pids.filter(isAlive), { timeout: 10_000 }).toEqual([])
   })
 })
 
