@@ -58,7 +58,7 @@ describe.skipIf(cannotProfile !== '')(`strobe record -d 5 -- PROGRAM${cannotProf
   )
 
   test('prints a table for people, and the exit code of the program', async () => {
-    const run = await record(['-n', '3', '--', join(folder, 'shares'), '0.5'])
+    const run = await record(['-n', '3', '--', join(folder, 'shares'), '2'])
     expect(run.code).toBe(0)
     expect(run.stdout).toMatch(/^ *self +total +module +function$/m)
     expect(run.stdout).toMatch(/^ *\d.* % +\d.* % +shares +square$/m)
