@@ -76,7 +76,7 @@ describe.skipIf(cannotProfile !== '')(`names of frames${cannotProfile}`, () => {
       copyFileSync('/bin/true', `${replaced}.new`)
       renameSync(`${replaced}.new`, replaced)
       for (const { pid, spawnfile } of programs) {
-        const { mix, unnamed } = await namedOf(basename(spawnfile), '-d', '2', '-p', String(pid))
+        const { mix, unnamed } = await namedOf(basename(spawnfile), '-d', '5', '-p', String(pid))
         expect(mix).toBeGreaterThan(0)
         expect(unnamed).toBe(0)
       }

@@ -69,11 +69,17 @@ describe.skipIf(cannotProfile !== '')(
 
     test('shows every chain whole, to _start or to the start of the thread', () => {
       let seen = 0
+      let cut = 0
       for (const [sample, count] of samplesOf.entries()) {
         const stack = frames(sample)
         const leaf = stack.findIndex(({ name }) => name in chains)
         if (leaf < 0) continue
         seen += count
+        // On a busy machine a sample may come before the tables of libc: such a chain says so, and poses as none.
+        if (stack.at(-1)!.module === '[unwinder]') {
+          cut += count
+          continue
+        }
         const { name } = stack[leaf]!
         const callers = stack.slice(leaf + 1)
         const own = chains[name]!
@@ -93,6 +99,7 @@ describe.skipIf(cannotProfile !== '')(
         ).toBe(true)
       }
       expect(seen).toBeGreaterThanOrEqual(4000)
+      expect(cut / seen).toBeLessThan(0.05)
     })
 
     test('opens in go tool pprof, which finds the same top function', () => {

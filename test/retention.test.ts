@@ -101,7 +101,7 @@ test('a query shows what the window of each level keeps, says where that begins,
     vi.waitFor(
       async () => expect(await rows(...tables)).toEqual(Object.fromEntries(tables.map(table => [table, 0]))),
       {
-        timeout: 30_000,
+        timeout: 90_000,
         interval: 200,
       },
     )

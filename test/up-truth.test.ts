@@ -89,10 +89,13 @@ describe.skipIf(cannotProfile !== '')(`a program of known shares under strobe up
       encoding: 'utf8',
       env,
     })
-    const { functions } = await up.getJson<Functions>(`functions?${range}&sort=self&limit=3`)
+    // pprof sums by name; a function whose file became known in a later window is two rows of ours.
+    const { functions } = await up.getJson<Functions>(`functions?${range}&sort=self&limit=100`)
+    const byName = new Map<string, number>()
+    for (const { name, self } of functions) byName.set(name, (byName.get(name) ?? 0) + self)
+    const largest = [...byName].sort((a, b) => b[1] - a[1]).slice(0, 3)
     const rows = [...top.matchAll(/^ *(\d+)ns +[\d.]+% +[\d.]+% +(\d+)ns +[\d.]+% +(.*)$/gm)]
-    expect(rows.slice(0, 3).map(row => row[3])).toEqual(functions.map(each => each.name))
-    expect(rows.slice(0, 3).map(row => Number(row[1]))).toEqual(functions.map(each => each.self))
+    expect(rows.slice(0, 3).map(row => [row[3], Number(row[1])])).toEqual(largest)
   })
 
   test('Ctrl-C stores the last window and ends everything', async () => {
