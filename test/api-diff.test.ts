@@ -34,10 +34,13 @@ describe('a planted regression', () => {
   test('is found, sized and placed', async () => {
     const answer = await diff({ ...versions, ...lately })
     const found = answer.functions.filter(({ state }) => state === 'slower' || state === 'faster')
-    expect(found.map(({ name, state }) => `${name} ${state}`)).toEqual([
+    expect(found.slice(0, 2).map(({ name, state }) => `${name} ${state}`)).toEqual([
       'strconv.AppendFloat slower',
       'reflect.(*rtype).MethodByName slower',
     ])
+    // The demo draws anew each time: one diff in twenty may list another, which no verdict rests on.
+    for (const { q } of found.slice(2)) expect(q).toBeGreaterThan(answer.settings.verdictRate)
+    expect(answer.verdict.reason).toMatch(/^2 of /)
     expect(answer.verdict.state).toBe('slower')
     expect(answer.verdict.growth!.value).toBeCloseTo(growth, 2)
     expect(answer.cause!.path.at(-1)!.name).toBe('storefront/price.(*Formatter).Format')
@@ -92,7 +95,8 @@ test('a change of load alone is no finding', async () => {
     ...{ queryA: query, fromA: 'now-30h', toA: 'now-24h' },
     ...{ queryB: query, fromB: 'now-6h', toB: 'now' },
   })
-  expect(answer.functions.filter(({ state }) => state === 'slower' || state === 'faster')).toEqual([])
+  for (const { state, q } of answer.functions)
+    if (state === 'slower' || state === 'faster') expect(q).toBeGreaterThan(answer.settings.verdictRate)
   expect(answer.verdict.state).toBe('no_evidence')
 })
 
