@@ -12,40 +12,13 @@
 
 #include "check.h"
 #include "symbols.h"
+#include "temporary.h"
 
 using strobe::ElfImage;
 using strobe::SymbolCache;
 using strobe::SymbolIndex;
 
 namespace {
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    char name[] = "/tmp/strobe-symbols-XXXXXX";
-    if (mkdtemp(name) == nullptr) check::fail(__FILE__, __LINE__, "mkdtemp");
-    path_ = name;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
-
-std::vector<std::string> output_of(const std::string& command) {
-  std::vector<std::string> lines;
-  FILE* pipe = popen((command + " 2>/dev/null").c_str(), "r");
-  if (pipe == nullptr) return lines;
-  char* line = nullptr;
-  size_t room = 0;
-  for (ssize_t length = 0; (length = getline(&line, &room, pipe)) > 0;) {
-    lines.emplace_back(line, static_cast<size_t>(line[length - 1] == '\n' ? length - 1 : length));
-  }
-  free(line);
-  pclose(pipe);
-  return lines;
-}
 
 std::shared_ptr<const SymbolIndex> index_of(const std::string& path, std::string* reason) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
