@@ -79,9 +79,9 @@ export function SideFacts({ side, unit }: { side: DiffSide; unit: string }) {
 }
 
 const methodWords = {
-  ranks: 'by ranks of instances',
+  ranks: 'by ranks of instances, or of stretches of time where those are few',
   pooled: 'with samples pooled',
-  mixed: 'by ranks of instances, or with samples pooled where those are few',
+  mixed: 'by ranks, or with samples pooled where those are few',
 } as const
 
 function describeSight({ functions, tested, method }: DiffAnswer): string {
